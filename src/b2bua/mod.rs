@@ -1,0 +1,1 @@
+//! The switchboard: feeds calls their facts, carries out their orders.

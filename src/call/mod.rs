@@ -1,0 +1,1 @@
+//! The life of one call, as a state machine that touches nothing.

@@ -1,0 +1,1 @@
+//! What happened: one record a call, and its export.

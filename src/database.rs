@@ -1,0 +1,247 @@
+//! The two databases behind one door: SQLite embedded, PostgreSQL when several nodes share the books.
+//!
+//! Statements are one set for both (see `migrations/`). Reading borrows a connection of a pool. Writing hands over a piece of
+//! work that gets one transaction's worth of promise: all of it or none of it, durable before the answer.
+//! On SQLite one writer takes the pieces that are waiting, runs each in a savepoint of one `begin immediate` transaction and
+//! commits once, so that a hundred calls share one fsync. PostgreSQL groups commits by itself; there each piece is a
+//! transaction of its own, and rows are locked by updating them.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use sqlx::any::{AnyPoolOptions, install_default_drivers};
+use sqlx::pool::PoolConnection;
+use sqlx::{Any, AnyConnection, AnyPool, Connection as _, Executor as _};
+use tokio::sync::{mpsc, oneshot};
+
+/// Pieces of work that may wait for the writer; one more is refused with [`sqlx::Error::PoolTimedOut`].
+const WRITE_QUEUE: usize = 8192;
+/// Pieces of work that share one commit.
+const WRITE_GROUP: usize = 256;
+/// Reading connections.
+const READERS: u32 = 4;
+/// Connections to PostgreSQL, reading and writing.
+const POSTGRES_CONNECTIONS: u32 = 24;
+/// How long a reader waits for a connection.
+const ACQUIRE: Duration = Duration::from_secs(2);
+
+/// Which of the two it is; the few statements that must differ ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// One file beside us.
+    Sqlite,
+    /// A shared server.
+    Postgres,
+}
+
+/// Work that borrows the connection of the transaction it runs in.
+pub type Work<'c, T> = Pin<Box<dyn Future<Output = T> + Send + 'c>>;
+
+/// The books' database. Cheap to clone.
+#[derive(Clone)]
+pub struct Database {
+    kind: Kind,
+    pool: AnyPool,
+    writer: Option<mpsc::Sender<Box<dyn Piece>>>,
+}
+
+impl Database {
+    /// Opens `url` (`sqlite:FILE` or `postgres://…`), creates the file if it is missing, and brings the tables up to date.
+    pub async fn open(url: &str) -> Result<Self, sqlx::Error> {
+        install_default_drivers();
+        let kind = if url.starts_with("postgres") { Kind::Postgres } else { Kind::Sqlite };
+        match kind {
+            Kind::Postgres => {
+                let pool = AnyPoolOptions::new().max_connections(POSTGRES_CONNECTIONS).acquire_timeout(ACQUIRE).connect(url).await?;
+                migrate(&pool, kind).await?;
+                Ok(Self { kind, pool, writer: None })
+            }
+            Kind::Sqlite => {
+                let url = if url.contains('?') { url.to_owned() } else { format!("{url}?mode=rwc") };
+                let writing = sqlite_pool(&url, 1).await?;
+                migrate(&writing, kind).await?;
+                let pool = sqlite_pool(&url, READERS).await?;
+                let (writer, pieces) = mpsc::channel(WRITE_QUEUE);
+                tokio::spawn(write_in_groups(writing, pieces));
+                Ok(Self { kind, pool, writer: Some(writer) })
+            }
+        }
+    }
+
+    /// Which database this is.
+    pub const fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// A connection for reading. Whoever writes uses [`Database::write`].
+    pub async fn read(&self) -> Result<PoolConnection<Any>, sqlx::Error> {
+        self.pool.acquire().await
+    }
+
+    /// Runs `work` in a transaction: an `Err` undoes all of it, an `Ok` is durable when this returns.
+    ///
+    /// Once handed over the work may run even if the caller stops waiting; a caller with a deadline spawns the write and
+    /// deals with a late success.
+    pub async fn write<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        F: for<'c> FnOnce(&'c mut AnyConnection) -> Work<'c, Result<T, E>> + Send + 'static,
+        T: Send + 'static,
+        E: From<sqlx::Error> + Send + 'static,
+    {
+        let Some(writer) = &self.writer else {
+            let mut tx = self.pool.begin().await?;
+            let done = work(&mut tx).await?;
+            tx.commit().await?;
+            return Ok(done);
+        };
+        let (answer, answered) = oneshot::channel();
+        let piece = WorkAndAnswer { work: Some(work), outcome: None, answer };
+        writer.try_send(Box::new(piece)).map_err(|_| sqlx::Error::PoolTimedOut)?;
+        answered.await.unwrap_or_else(|_| Err(sqlx::Error::WorkerCrashed.into()))
+    }
+}
+
+async fn sqlite_pool(url: &str, connections: u32) -> Result<AnyPool, sqlx::Error> {
+    AnyPoolOptions::new()
+        .max_connections(connections)
+        .min_connections(1)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .acquire_timeout(ACQUIRE)
+        .after_connect(|connection, _| {
+            Box::pin(async move {
+                connection
+                    .execute("pragma journal_mode = wal; pragma synchronous = full; pragma busy_timeout = 2000; pragma foreign_keys = on;")
+                    .await?;
+                Ok(())
+            })
+        })
+        .connect(url)
+        .await
+}
+
+async fn migrate(pool: &AnyPool, kind: Kind) -> Result<(), sqlx::Error> {
+    sqlx::migrate!("./migrations").run(pool).await?;
+    let _ = kind;
+    Ok(())
+}
+
+/// A piece of work whose types the writer need not know.
+trait Piece: Send {
+    /// Runs the work and keeps its outcome; true if it is to be kept.
+    fn run<'c>(&'c mut self, connection: &'c mut AnyConnection) -> Work<'c, bool>;
+    /// Tells the outcome, or the fault that undid the whole group.
+    fn tell(self: Box<Self>, fault: Option<&sqlx::Error>);
+}
+
+struct WorkAndAnswer<F, T, E> {
+    work: Option<F>,
+    outcome: Option<Result<T, E>>,
+    answer: oneshot::Sender<Result<T, E>>,
+}
+
+impl<F, T, E> Piece for WorkAndAnswer<F, T, E>
+where
+    F: for<'c> FnOnce(&'c mut AnyConnection) -> Work<'c, Result<T, E>> + Send + 'static,
+    T: Send + 'static,
+    E: From<sqlx::Error> + Send + 'static,
+{
+    fn run<'c>(&'c mut self, connection: &'c mut AnyConnection) -> Work<'c, bool> {
+        Box::pin(async move {
+            let Some(work) = self.work.take() else { return false };
+            let outcome = work(connection).await;
+            let keep = outcome.is_ok();
+            self.outcome = Some(outcome);
+            keep
+        })
+    }
+
+    fn tell(self: Box<Self>, fault: Option<&sqlx::Error>) {
+        let outcome = match (fault, self.outcome) {
+            (None, Some(outcome)) => outcome,
+            // The work itself failed: its own error says more than the group's.
+            (Some(_), Some(Err(error))) => Err(error),
+            (Some(fault), _) => Err(sqlx::Error::Protocol(format!("the group was undone: {fault}")).into()),
+            (None, None) => Err(sqlx::Error::WorkerCrashed.into()),
+        };
+        // Nobody waits any more: the caller's deadline passed and it deals with that.
+        let _ = self.answer.send(outcome);
+    }
+}
+
+async fn write_in_groups(pool: AnyPool, mut pieces: mpsc::Receiver<Box<dyn Piece>>) {
+    let mut group = Vec::with_capacity(WRITE_GROUP);
+    while pieces.recv_many(&mut group, WRITE_GROUP).await > 0 {
+        let fault = commit_group(&pool, &mut group).await.err();
+        if let Some(fault) = &fault {
+            tracing::error!(%fault, pieces = group.len(), "a group of writes was undone");
+        }
+        for piece in group.drain(..) {
+            piece.tell(fault.as_ref());
+        }
+    }
+}
+
+async fn commit_group(pool: &AnyPool, group: &mut [Box<dyn Piece>]) -> Result<(), sqlx::Error> {
+    let mut connection = pool.acquire().await?;
+    let mut tx = connection.begin_with("begin immediate").await?;
+    let alone = group.len() == 1;
+    for piece in group {
+        if alone {
+            if !piece.run(&mut tx).await {
+                return tx.rollback().await;
+            }
+        } else {
+            tx.execute("savepoint piece").await?;
+            let keep = piece.run(&mut tx).await;
+            tx.execute(if keep { "release piece" } else { "rollback to piece; release piece" }).await?;
+        }
+    }
+    tx.commit().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn count(database: &Database) -> i64 {
+        let mut connection = database.read().await.unwrap();
+        sqlx::query_scalar("select count(*) from api_key").fetch_one(&mut *connection).await.unwrap()
+    }
+
+    fn insert<'c>(connection: &'c mut AnyConnection, id: i64) -> Work<'c, Result<(), sqlx::Error>> {
+        Box::pin(async move {
+            sqlx::query("insert into api_key (id, name, digest, created_at_us) values ($1, 'test', $1, 0)")
+                .bind(id.to_string())
+                .execute(connection)
+                .await
+                .map(drop)
+        })
+    }
+
+    #[tokio::test]
+    async fn a_failed_piece_undoes_itself_and_nobody_else() {
+        let folder = std::env::temp_dir().join(format!("callthrough-database-{}", crate::types::Random::system().alphanumeric(12)));
+        std::fs::create_dir(&folder).unwrap();
+        let database = Database::open(&format!("sqlite:{}/books.sqlite", folder.display())).await.unwrap();
+        let mut writes = tokio::task::JoinSet::new();
+        for id in 0..100_i64 {
+            let database = database.clone();
+            writes.spawn(async move {
+                database
+                    .write(move |tx| {
+                        Box::pin(async move {
+                            insert(tx, id).await?;
+                            if id % 2 == 0 { Ok(()) } else { Err(sqlx::Error::RowNotFound) }
+                        })
+                    })
+                    .await
+                    .is_ok()
+            });
+        }
+        let kept = writes.join_all().await.into_iter().filter(|&kept| kept).count();
+        assert_eq!((kept, count(&database).await), (50, 50));
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}

@@ -1,0 +1,1 @@
+//! The night watch: expire, reconcile, refresh.

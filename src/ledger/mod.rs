@@ -1,0 +1,1 @@
+//! The prepaid books: accounts, entries, holds.

@@ -1,0 +1,3 @@
+//! The start.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! What a call costs, how long credit lasts: decks, rates, quotes.

@@ -1,0 +1,1 @@
+//! Reading, writing and answering session descriptions (RFC 8866, 3264).

@@ -1,0 +1,1 @@
+//! Messages, transactions, dialogs, transports (RFC 3261 and kin).

@@ -1,0 +1,1 @@
+//! Who may call: subscribers, their verified numbers, credentials, devices.

@@ -1,0 +1,1 @@
+//! The carriers: where calls come from, who takes a call onward.
