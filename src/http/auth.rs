@@ -1,0 +1,1 @@
+//! Who is asking: users, secrets, nonces, replay and retry.

@@ -1,0 +1,1 @@
+//! How a refusal or a fault is told over HTTP.

@@ -1,0 +1,1 @@
+//! The door for phones: Web Call-Through.
