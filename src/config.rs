@@ -1,1 +1,164 @@
-//! Settings.
+//! The settings: one TOML file, made of each room's own small `Config`. `config.default.toml` is the default and its documentation.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+/// The documented defaults, embedded: what runs when nobody says otherwise.
+pub const DEFAULTS: &str = include_str!("../config.default.toml");
+
+/// Every setting of the server. A key that is missing keeps its default; a key that does not exist is an error.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The name of this node among those that share a database.
+    pub node: String,
+    /// Where the embedded database, the master key and the spool of call records live.
+    pub data_dir: PathBuf,
+    /// The books.
+    pub database: Database,
+    /// What is written to standard error.
+    pub log: Log,
+    /// The web doors.
+    pub http: Http,
+    /// The SIP door.
+    pub sip: Sip,
+}
+
+/// Where the books are kept.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Database {
+    /// `sqlite:FILE` or `postgres://…`; empty means `callthrough.sqlite` in the data directory.
+    pub url: String,
+}
+
+/// The web doors.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Http {
+    /// Address and port; port 0 takes a free one.
+    pub listen: SocketAddr,
+}
+
+/// The SIP door.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Sip {
+    /// Address and port; port 0 takes a free one.
+    pub listen: SocketAddr,
+}
+
+/// What is written to standard error.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// `error`, `warn`, `info`, `debug`, or a filter such as `info,callthrough::sip=debug`.
+    pub level: String,
+    /// Sentences for people or JSON for machines.
+    pub format: LogFormat,
+}
+
+/// The shape of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// One sentence a line.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            node: "node1".into(),
+            data_dir: "callthrough-data".into(),
+            database: Database::default(),
+            log: Log::default(),
+            http: Http::default(),
+            sip: Sip::default(),
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: "info".into(), format: LogFormat::Text }
+    }
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8080)) }
+    }
+}
+
+impl Default for Sip {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 5060)) }
+    }
+}
+
+/// Why the settings cannot be used: which file, which line or key, and what to do.
+#[derive(Debug)]
+pub struct ConfigError {
+    file: Option<PathBuf>,
+    problem: String,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.file {
+            Some(file) => write!(f, "{}: {}", file.display(), self.problem.trim_end()),
+            None => f.write_str(self.problem.trim_end()),
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Config {
+    /// Reads `file`, or takes the defaults when there is none.
+    pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
+        let Some(file) = file else { return Self::parse(DEFAULTS) };
+        let told = |problem: String| ConfigError { file: Some(file.to_owned()), problem };
+        let text = std::fs::read_to_string(file)
+            .map_err(|error| told(format!("cannot read the settings: {error}. Name a readable file with --config")))?;
+        Self::parse(&text).map_err(|error| told(error.problem))
+    }
+
+    /// Reads settings from text.
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        toml::from_str(text).map_err(|error| ConfigError { file: None, problem: error.to_string() })
+    }
+
+    /// The database's address, the embedded file spelled out.
+    pub fn database_url(&self) -> String {
+        if self.database.url.is_empty() {
+            format!("sqlite:{}", self.data_dir.join("callthrough.sqlite").display())
+        } else {
+            self.database.url.clone()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documented_defaults_are_the_defaults() {
+        assert_eq!(Config::parse(DEFAULTS).unwrap(), Config::default());
+        assert_eq!(Config::parse("").unwrap(), Config::default());
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_line() {
+        let error = Config::parse("[http]\nlisen = \"127.0.0.1:80\"\n").unwrap_err().to_string();
+        assert!(error.contains("line 2") && error.contains("lisen"), "{error}");
+    }
+}

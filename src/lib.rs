@@ -18,4 +18,5 @@ pub mod types;
 pub mod b2bua;
 
 pub mod app;
+pub mod command;
 pub mod config;

@@ -1,3 +1,7 @@
 //! The start.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    callthrough::command::main()
+}
