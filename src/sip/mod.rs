@@ -1,1 +1,14 @@
 //! Messages, transactions, dialogs, transports (RFC 3261 and kin).
+//!
+//! The door is [`Endpoint`]: it offers every new call of a known source as an [`Incoming`], starts calls with
+//! [`Endpoint::invite`], and either way hands out a [`Leg`], which takes commands and tells events. Behind the door one task owns one
+//! sans-IO core; tags, branches, CSeq numbers, retransmissions, forks, races and routes never come out of it.
+
+pub mod endpoint;
+pub mod leg;
+
+pub use endpoint::{Config, Endpoint, Source, SourcePolicy, Strangers};
+pub use leg::{
+    Body, ByWhom, EarlyDialogId, Header, InDialog, Incoming, Invite, Leg, LegEvent, LegId, OutgoingInvite, Reason, RequestId, StoredDialog,
+    Target,
+};
