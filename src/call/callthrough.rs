@@ -1,0 +1,272 @@
+use std::time::Duration;
+
+use crate::types::{E164, Moment, Refusal, Side};
+
+use super::{CallEvent, CallRecord, Cause, Fact, Grant, Order, Progress, State, Timer};
+
+/// Trunks one call may try: a longer list is cut, so that no call runs for ever.
+const MOST_TRIES: u8 = 8;
+/// Below this much remaining time there is no point in asking for more money.
+const LEAST_EXTEND: Duration = Duration::from_millis(500);
+
+/// How long the parts of a call may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// From arrival to a final response.
+    pub setup: Duration,
+    /// From dialling a trunk to its first word.
+    pub silence: Duration,
+    /// From B's first word to its answer.
+    pub ring: Duration,
+    /// From answer to end.
+    pub longest: Duration,
+    /// What the books get to answer a call that is already over.
+    pub grace: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            setup: Duration::from_secs(180),
+            silence: Duration::from_secs(4),
+            ring: Duration::from_secs(120),
+            longest: Duration::from_secs(7200),
+            grace: Duration::from_secs(10),
+        }
+    }
+}
+
+/// A call-through: A arrives, B is dialled, A is answered when B is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Call {
+    limits: Limits,
+    state: State,
+    began: Moment,
+    progressed: Option<Moment>,
+    destination: Option<E164>,
+    tried: u8,
+}
+
+impl Call {
+    /// A call has arrived from A: the machine and its first orders.
+    pub fn arrived(now: Moment, limits: Limits) -> (Self, Vec<Order>) {
+        let call = Self { limits, state: State::Screening, began: now, progressed: None, destination: None, tried: 0 };
+        (call, vec![Order::Arm(Timer::Setup, limits.setup), Order::Screen])
+    }
+
+    /// Where the call stands.
+    pub const fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Tells the machine one fact; what it returns is to be done in that order.
+    pub fn step(&mut self, now: Moment, fact: Fact) -> Vec<Order> {
+        use Fact as F;
+        use Side::{A, B};
+        use State as S;
+        match (self.state, fact) {
+            // The product rules.
+            (S::Screening, F::Screened(Ok(destination))) => self.authorise(destination),
+            (S::Screening, F::Screened(Err(refusal))) => self.refuse(now, None, refusal),
+            (S::Screening, F::HungUp(A, cause)) => self.end(now, None, cause, Some(A)),
+            (S::Screening, F::Fired(Timer::Setup)) => self.end(now, None, Cause::SetupTimeout, None),
+            (S::Screening, F::Stopped(cause)) => self.end(now, None, cause, None),
+
+            // The books. Until they answer a hold may exist, so the record waits for them.
+            (S::Authorising { .. }, F::Authorised(grant)) => self.accept(grant),
+            (S::Authorising { .. }, F::Declined(refusal)) => self.refuse(now, None, refusal),
+            (S::Authorising { .. }, F::HungUp(A, cause)) => self.end_when_books_answer(now, cause, Some(A)),
+            (S::Authorising { .. }, F::Fired(Timer::Setup)) => self.end_when_books_answer(now, Cause::SetupTimeout, None),
+            (S::Authorising { .. }, F::Stopped(cause)) => self.end_when_books_answer(now, cause, None),
+
+            // On the way to B, trunk after trunk.
+            (S::Dialling { grant } | S::Ringing { grant }, F::NoTrunkLeft) => self.refuse(now, Some(grant), Refusal::AllTrunksFailed),
+            (S::Dialling { grant } | S::Ringing { grant }, F::Progressed(B, progress)) => self.progress(now, grant, progress),
+            (S::Dialling { grant } | S::Ringing { grant }, F::Answered(B)) => self.connect(now, grant),
+            (S::Dialling { grant } | S::Ringing { grant }, F::Refused(B, cause)) => self.try_next(now, grant, cause),
+            (S::Dialling { grant } | S::Ringing { grant }, F::HungUp(B, cause)) => self.try_next(now, grant, cause),
+            (S::Dialling { grant }, F::Fired(Timer::Silence)) => self.skip_silent_trunk(now, grant),
+            (S::Ringing { grant }, F::Fired(Timer::Ring)) => self.end(now, Some(grant), Cause::NoAnswer, None),
+            (S::Dialling { grant } | S::Ringing { grant }, F::HungUp(A, cause)) => self.end(now, Some(grant), cause, Some(A)),
+            (S::Dialling { grant } | S::Ringing { grant }, F::Fired(Timer::Setup)) => self.end(now, Some(grant), Cause::SetupTimeout, None),
+            (S::Dialling { grant } | S::Ringing { grant }, F::Stopped(cause)) => self.end(now, Some(grant), cause, None),
+
+            // They talk.
+            (S::Connected { .. }, F::Fired(Timer::ExtendAt)) => vec![Order::Extend],
+            (S::Connected { answered_at, grant }, F::Extended(more)) => self.extend(now, answered_at, grant, more),
+            (S::Connected { answered_at, grant }, F::NotExtended) => Self::ask_again(now, answered_at, grant),
+            (S::Connected { grant, .. }, F::Fired(Timer::CreditLimit)) => self.end(now, Some(grant), Cause::CreditExhausted, None),
+            (S::Connected { grant, .. }, F::Fired(Timer::LongestCall)) => self.end(now, Some(grant), Cause::LongestCall, None),
+            (S::Connected { grant, .. }, F::HungUp(side, cause)) => self.end(now, Some(grant), cause, Some(side)),
+            (S::Connected { grant, .. }, F::Stopped(cause)) => self.end(now, Some(grant), cause, None),
+
+            // Over for the parties.
+            (S::Ending { cause, side, at }, F::Authorised(grant)) => self.close(at, Some(grant), cause, side),
+            (S::Ending { cause, side, at }, F::Declined(_) | F::Fired(Timer::Grace)) => self.close(at, None, cause, side),
+
+            // Said late: news that crossed our own decision on the way.
+            (S::Ended | S::Ending { .. }, F::Progressed(..) | F::Answered(_) | F::Refused(..) | F::HungUp(..) | F::Stopped(_)) => vec![],
+            (S::Ended | S::Ending { .. }, F::Fired(_) | F::Extended(_) | F::NotExtended | F::NoTrunkLeft | F::Screened(_)) => vec![],
+            (S::Ended, F::Authorised(_) | F::Declined(_)) => vec![],
+            (S::Connected { .. }, F::Progressed(B, _) | F::Answered(B) | F::Refused(B, _) | F::NoTrunkLeft) => vec![],
+            (S::Ringing { .. }, F::Fired(Timer::Silence)) | (S::Dialling { .. }, F::Fired(Timer::Ring)) => vec![],
+            (S::Connected { .. }, F::Fired(Timer::Setup | Timer::Silence | Timer::Ring)) => vec![],
+
+            // Cannot happen: nobody was asked, or the side is the wrong one. Nothing is done.
+            (S::Screening, F::Authorised(_) | F::Declined(_) | F::Extended(_) | F::NotExtended | F::NoTrunkLeft) => vec![],
+            (S::Screening | S::Authorising { .. }, F::Progressed(..) | F::Answered(_) | F::Refused(..) | F::HungUp(B, _)) => vec![],
+            (S::Authorising { .. }, F::Screened(_) | F::Extended(_) | F::NotExtended | F::NoTrunkLeft) => vec![],
+            (S::Dialling { .. } | S::Ringing { .. } | S::Connected { .. }, F::Screened(_) | F::Authorised(_) | F::Declined(_)) => vec![],
+            (S::Dialling { .. } | S::Ringing { .. }, F::Extended(_) | F::NotExtended) => vec![],
+            (S::Dialling { .. } | S::Ringing { .. } | S::Connected { .. }, F::Progressed(A, _) | F::Answered(A) | F::Refused(A, _)) => {
+                vec![]
+            }
+            (
+                S::Screening | S::Authorising { .. },
+                F::Fired(Timer::Silence | Timer::Ring | Timer::ExtendAt | Timer::CreditLimit | Timer::LongestCall | Timer::Grace),
+            ) => vec![],
+            (
+                S::Dialling { .. } | S::Ringing { .. },
+                F::Fired(Timer::ExtendAt | Timer::CreditLimit | Timer::LongestCall | Timer::Grace),
+            )
+            | (S::Connected { .. }, F::Fired(Timer::Grace)) => vec![],
+        }
+    }
+
+    fn authorise(&mut self, destination: E164) -> Vec<Order> {
+        self.destination = Some(destination);
+        self.state = State::Authorising { destination };
+        vec![Order::Authorise(destination)]
+    }
+
+    fn accept(&mut self, grant: Grant) -> Vec<Order> {
+        let mut orders = vec![Order::Tell(CallEvent::Accepted)];
+        orders.extend(self.dial(grant));
+        orders
+    }
+
+    fn dial(&mut self, grant: Grant) -> [Order; 2] {
+        self.tried += 1;
+        self.state = State::Dialling { grant };
+        [Order::Arm(Timer::Silence, self.limits.silence), Order::Dial(Side::B)]
+    }
+
+    fn progress(&mut self, now: Moment, grant: Grant, progress: Progress) -> Vec<Order> {
+        self.progressed.get_or_insert(now);
+        let mut orders = Vec::new();
+        if let State::Dialling { .. } = self.state {
+            orders.push(Order::Disarm(Timer::Silence));
+            orders.push(Order::Arm(Timer::Ring, self.limits.ring));
+        }
+        self.state = State::Ringing { grant };
+        match progress {
+            Progress::Trying => {}
+            Progress::Ringing => orders.extend([Order::Progress(Side::A, progress), Order::Tell(CallEvent::Ringing(Side::B))]),
+            Progress::EarlyMedia => orders.push(Order::Progress(Side::A, progress)),
+        }
+        orders
+    }
+
+    /// The limit is armed before the answer is passed on: a timer set too late is a call nobody pays for.
+    fn connect(&mut self, now: Moment, grant: Grant) -> Vec<Order> {
+        self.state = State::Connected { answered_at: now, grant };
+        vec![
+            Order::Arm(Timer::CreditLimit, grant.funded),
+            Order::Arm(Timer::LongestCall, self.limits.longest),
+            Order::Arm(Timer::ExtendAt, grant.funded / 2),
+            Order::Disarm(Timer::Setup),
+            Order::Disarm(Timer::Silence),
+            Order::Disarm(Timer::Ring),
+            Order::Answer(Side::A),
+            Order::Bridge,
+            Order::Tell(CallEvent::Connected(Side::B)),
+            Order::Tell(CallEvent::Connected(Side::A)),
+            Order::Tell(CallEvent::Bridged),
+        ]
+    }
+
+    fn try_next(&mut self, now: Moment, grant: Grant, cause: Cause) -> Vec<Order> {
+        if !cause.another_trunk_may_help() {
+            return self.end_after(vec![Order::Tell(CallEvent::Failed(Side::B, cause))], now, Some(grant), cause, Some(Side::B));
+        }
+        if self.tried >= MOST_TRIES {
+            return self.refuse(now, Some(grant), Refusal::AllTrunksFailed);
+        }
+        let mut orders = vec![Order::Disarm(Timer::Ring), Order::Tell(CallEvent::Failed(Side::B, cause))];
+        orders.extend(self.dial(grant));
+        orders
+    }
+
+    fn skip_silent_trunk(&mut self, now: Moment, grant: Grant) -> Vec<Order> {
+        let mut orders = vec![Order::HangUp(Side::B, Cause::Silent)];
+        orders.extend(self.try_next(now, grant, Cause::Silent));
+        orders
+    }
+
+    fn extend(&mut self, now: Moment, answered_at: Moment, grant: Grant, more: Grant) -> Vec<Order> {
+        // Funded time only grows: an answer that was overtaken by a later one changes nothing.
+        let grant = if more.funded > grant.funded { more } else { grant };
+        self.state = State::Connected { answered_at, grant };
+        let mut orders = vec![Order::Arm(Timer::CreditLimit, remaining(now, answered_at, grant))];
+        orders.extend(Self::ask_again(now, answered_at, grant));
+        orders
+    }
+
+    /// At half of what remains, as long as that is worth the while; the limit itself never moves without money.
+    fn ask_again(now: Moment, answered_at: Moment, grant: Grant) -> Vec<Order> {
+        let half = remaining(now, answered_at, grant) / 2;
+        if half < LEAST_EXTEND { vec![] } else { vec![Order::Arm(Timer::ExtendAt, half)] }
+    }
+
+    fn refuse(&mut self, now: Moment, grant: Option<Grant>, refusal: Refusal) -> Vec<Order> {
+        let mut orders = vec![Order::Refuse(Side::A, refusal)];
+        orders.extend(self.close(now, grant, Cause::Refused(refusal), None));
+        orders
+    }
+
+    fn end(&mut self, now: Moment, grant: Option<Grant>, cause: Cause, side: Option<Side>) -> Vec<Order> {
+        self.end_after(Vec::with_capacity(4), now, grant, cause, side)
+    }
+
+    /// Ends the legs that are still there: not the one that has just ended itself, and B only once it was dialled.
+    fn end_after(&mut self, mut orders: Vec<Order>, now: Moment, grant: Option<Grant>, cause: Cause, side: Option<Side>) -> Vec<Order> {
+        if side != Some(Side::A) {
+            orders.push(Order::HangUp(Side::A, cause));
+        }
+        if side != Some(Side::B) && self.tried > 0 {
+            orders.push(Order::HangUp(Side::B, cause));
+        }
+        orders.extend(self.close(now, grant, cause, side));
+        orders
+    }
+
+    fn end_when_books_answer(&mut self, now: Moment, cause: Cause, side: Option<Side>) -> Vec<Order> {
+        self.state = State::Ending { cause, side, at: now };
+        let mut orders = vec![Order::Disarm(Timer::Setup), Order::Arm(Timer::Grace, self.limits.grace)];
+        if side != Some(Side::A) {
+            orders.push(Order::HangUp(Side::A, cause));
+        }
+        orders
+    }
+
+    fn close(&mut self, ended: Moment, grant: Option<Grant>, cause: Cause, side: Option<Side>) -> Vec<Order> {
+        let answered = if let State::Connected { answered_at, .. } = self.state { Some(answered_at) } else { None };
+        self.state = State::Ended;
+        let record = CallRecord {
+            began: self.began,
+            progressed: self.progressed,
+            answered,
+            ended,
+            cause,
+            side,
+            destination: self.destination,
+            grant,
+            tried: self.tried,
+        };
+        vec![Order::Close(record), Order::Tell(CallEvent::Ended(cause))]
+    }
+}
+
+fn remaining(now: Moment, answered_at: Moment, grant: Grant) -> Duration {
+    grant.funded.saturating_sub(now.since(answered_at))
+}
