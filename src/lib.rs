@@ -20,3 +20,4 @@ pub mod b2bua;
 pub mod app;
 pub mod command;
 pub mod config;
+pub mod simulate;
