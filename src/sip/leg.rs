@@ -174,11 +174,11 @@ pub enum ByWhom {
 /// What happened on a leg. The stream ends (`None` from [`Leg::event`]) after `Refused`, `HungUp`, `Cancelled`, and once we hang up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LegEvent {
-    /// The far end of an outgoing leg is on its way: 101 to 199.
+    /// The far end of an outgoing leg is on its way: 100 to 199. The 100 is told too: it is what tells a slow carrier from a dead one.
     Progress {
-        /// 180, 183, ..
+        /// 100, 180, 183, ..
         status: u16,
-        /// Which early dialog says so.
+        /// Which early dialog says so; of a 100 it means nothing.
         early: EarlyDialogId,
         /// Early media, if the answer came with it.
         body: Option<Body>,
