@@ -1,1 +1,293 @@
 //! The carriers: where calls come from, who takes a call onward.
+//!
+//! A [`Trunk`] is one carrier link with its addresses, its way of writing numbers and its limits. [`Trunks`] is the picture of
+//! all of them that running calls look at; it is swapped whole when the books change, so a call sees either the old trunk or
+//! the new one. Who called and what was dialled is read by [`normalise`]; which trunk is tried first is decided by [`select`].
+//! The host names of targets are resolved when the picture is taken.
+
+pub mod normalise;
+pub mod select;
+pub mod settings;
+pub mod store;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+pub use normalise::{Arrival, ReadCall, read};
+pub use settings::{AttestationPolicy, Bare, Format, IdentityHeader, Rule, Settings, Source, Target};
+pub use store::TrunkError;
+
+use crate::database::Database;
+use crate::types::{Clock, E164, Moment, Refusal, TrunkId};
+
+/// One carrier link.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trunk {
+    /// Its id, for good.
+    pub id: TrunkId,
+    /// What the operator calls it; CDRs and logs show it.
+    pub name: String,
+    /// Off: no call is taken from it and none is sent to it.
+    pub enabled: bool,
+    /// Lower is tried first for calls out.
+    pub priority: i64,
+    /// How it is reached and how it writes numbers.
+    pub settings: Settings,
+    /// Where calls out are sent: the target, resolved when the picture was taken. `None` for trunks that only bring calls.
+    pub target: Option<SocketAddr>,
+}
+
+impl Trunk {
+    /// The number as this trunk wants to see it in a Request-URI: the format, then the first fitting rule.
+    pub fn write_number(&self, number: E164) -> String {
+        normalise::write_number(&self.settings, number)
+    }
+
+    /// Who calls and what was dialled, read by this trunk's rules.
+    pub fn read(&self, arrival: &Arrival<'_>) -> ReadCall {
+        normalise::read(&self.settings, arrival)
+    }
+}
+
+/// How a trunk did when it was asked to take a call onward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It answered or refused for a reason of the destination: the trunk itself works.
+    Worked,
+    /// Silence, 408, 5xx or a transport failure: others are tried before it for a while.
+    Failed,
+}
+
+/// Which way a call goes through a trunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// From the carrier to us.
+    In,
+    /// From us to the carrier.
+    Out,
+}
+
+/// All trunks as running calls see them. Cheap to clone; every clone sees a swap at once.
+#[derive(Clone)]
+pub struct Trunks {
+    picture: Arc<RwLock<Arc<Vec<Arc<Trunk>>>>>,
+    health: Arc<Mutex<HashMap<TrunkId, select::Health>>>,
+    usage: Arc<Mutex<HashMap<TrunkId, Usage>>>,
+    clock: Clock,
+}
+
+#[derive(Debug, Default)]
+struct Usage {
+    channels: Arc<AtomicU32>,
+    second_began: Moment,
+    begun_this_second: u32,
+}
+
+/// A call's place on a trunk; given back when dropped.
+#[derive(Debug)]
+pub struct Slot(Arc<AtomicU32>);
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Trunks {
+    /// A picture of exactly these trunks, for tests and for a start without books.
+    pub fn new(trunks: Vec<Trunk>, clock: Clock) -> Self {
+        let picture = Arc::new(trunks.into_iter().map(Arc::new).collect());
+        Self { picture: Arc::new(RwLock::new(picture)), health: Arc::default(), usage: Arc::default(), clock }
+    }
+
+    /// The trunks of the books.
+    pub async fn load(database: &Database, clock: Clock) -> Result<Self, TrunkError> {
+        let trunks = Self::new(Vec::new(), clock);
+        trunks.reload(database).await?;
+        Ok(trunks)
+    }
+
+    /// Takes the picture anew, after a change or now and then for changes of other nodes and of names in the DNS.
+    /// A target that cannot be resolved now keeps the address it had.
+    pub async fn reload(&self, database: &Database) -> Result<(), TrunkError> {
+        let mut trunks = store::list(&mut *database.read().await?).await?;
+        let known = self.all();
+        for trunk in &mut trunks {
+            if let Some(target) = trunk.settings.target.clone().filter(|_| trunk.enabled) {
+                trunk.target = match target.resolve().await {
+                    Ok(address) => Some(address),
+                    Err(error) => {
+                        tracing::warn!(trunk.name = trunk.name, %error, "the target of a trunk cannot be resolved; check its host name");
+                        known
+                            .iter()
+                            .find(|old| old.id == trunk.id && old.settings.target == trunk.settings.target)
+                            .and_then(|old| old.target)
+                    }
+                };
+            }
+        }
+        self.swap(trunks);
+        Ok(())
+    }
+
+    /// Replaces the picture.
+    pub fn swap(&self, trunks: Vec<Trunk>) {
+        *self.picture.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(trunks.into_iter().map(Arc::new).collect());
+    }
+
+    /// Every trunk, enabled or not.
+    pub fn all(&self) -> Arc<Vec<Arc<Trunk>>> {
+        self.picture.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The trunk by its id.
+    pub fn get(&self, id: TrunkId) -> Option<Arc<Trunk>> {
+        self.all().iter().find(|trunk| trunk.id == id).cloned()
+    }
+
+    /// The enabled trunk whose addresses hold `source`; the narrowest entry wins. `None` is a stranger.
+    pub fn identify(&self, source: SocketAddr) -> Option<Arc<Trunk>> {
+        let trunks = self.all();
+        let entries = trunks.iter().filter(|trunk| trunk.enabled).flat_map(|trunk| {
+            let fits = trunk.settings.addresses.iter().filter_map(move |entry| entry.fit(source));
+            fits.max().map(|fit| (fit, trunk))
+        });
+        // The first of equals stays: trunks come in order of priority.
+        let mut best: Option<(u16, &Arc<Trunk>)> = None;
+        for (fit, trunk) in entries {
+            if best.is_none_or(|(narrowest, _)| fit > narrowest) {
+                best = Some((fit, trunk));
+            }
+        }
+        best.map(|(_, trunk)| trunk.clone())
+    }
+
+    /// The trunks that may take a call to `destination`, in the order to try them: healthy before lately failed, then by priority.
+    pub fn candidates(&self, destination: E164) -> Vec<Arc<Trunk>> {
+        let trunks = self.all();
+        let health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        select::order(&trunks, destination, |id| health.get(&id).copied().unwrap_or_default(), self.clock.now())
+    }
+
+    /// Remembers how a trunk did.
+    pub fn report(&self, trunk: TrunkId, outcome: Outcome) {
+        let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        match outcome {
+            Outcome::Worked => drop(health.remove(&trunk)),
+            Outcome::Failed => health.entry(trunk).or_default().failed(self.clock.now()),
+        }
+    }
+
+    /// A place for one more call, within the trunk's channels and calls a second. Keep it for the life of the call.
+    pub fn begin(&self, trunk: &Trunk) -> Result<Slot, Refusal> {
+        let now = self.clock.now();
+        let mut usage = self.usage.lock().unwrap_or_else(PoisonError::into_inner);
+        let usage = usage.entry(trunk.id).or_default();
+        if now.since(usage.second_began) >= Duration::from_secs(1) {
+            (usage.second_began, usage.begun_this_second) = (now, 0);
+        }
+        if trunk.settings.calls_per_second.is_some_and(|most| usage.begun_this_second >= most) {
+            return Err(Refusal::TooFast);
+        }
+        if trunk.settings.channels.is_some_and(|most| usage.channels.load(Ordering::SeqCst) >= most) {
+            return Err(Refusal::TooManyCalls);
+        }
+        usage.begun_this_second += 1;
+        usage.channels.fetch_add(1, Ordering::SeqCst);
+        Ok(Slot(usage.channels.clone()))
+    }
+
+    /// How many calls a trunk carries now.
+    pub fn in_use(&self, trunk: TrunkId) -> u32 {
+        let usage = self.usage.lock().unwrap_or_else(PoisonError::into_inner);
+        usage.get(&trunk).map_or(0, |usage| usage.channels.load(Ordering::SeqCst))
+    }
+
+    /// True while the trunk is tried after the others because it failed lately.
+    pub fn penalised(&self, trunk: TrunkId) -> bool {
+        let health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        health.get(&trunk).is_some_and(|health| health.penalised(self.clock.now()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{Random, Timestamp};
+
+    fn clock() -> Clock {
+        Clock::manual(Timestamp::from_micros(1_900_000_000_000_000))
+    }
+
+    fn trunk(name: &str, priority: i64, addresses: &[&str]) -> Trunk {
+        let addresses = addresses.iter().map(|text| text.parse().unwrap()).collect();
+        Trunk {
+            id: TrunkId::new(&clock(), &Random::system()),
+            name: name.to_owned(),
+            enabled: true,
+            priority,
+            settings: Settings { addresses, ..Settings::default() },
+            target: Some("192.0.2.1:5060".parse().unwrap()),
+        }
+    }
+
+    #[test]
+    fn the_narrowest_address_entry_names_the_trunk() {
+        let wide = trunk("wide", 1, &["192.0.2.0/24", "2001:db8::/32"]);
+        let narrow = trunk("narrow", 2, &["192.0.2.7"]);
+        let port = trunk("port", 3, &["192.0.2.7:5070", "[2001:db8::1]:5061"]);
+        let mut off = trunk("off", 0, &["198.51.100.1"]);
+        off.enabled = false;
+        let trunks = Trunks::new(vec![off, wide, narrow, port], clock());
+        for (source, name) in [
+            ("192.0.2.1:5060", Some("wide")),
+            ("192.0.2.7:5060", Some("narrow")),
+            ("192.0.2.7:5070", Some("port")),
+            ("[2001:db8::1]:5060", Some("wide")),
+            ("[2001:db8::1]:5061", Some("port")),
+            ("[::ffff:192.0.2.1]:5060", Some("wide")),
+            ("198.51.100.1:5060", None),
+            ("203.0.113.1:5060", None),
+        ] {
+            let found = trunks.identify(source.parse().unwrap());
+            assert_eq!(found.as_ref().map(|trunk| trunk.name.as_str()), name, "{source}");
+        }
+    }
+
+    #[test]
+    fn a_failed_trunk_is_tried_last_until_its_penalty_ends_or_it_works() {
+        let clock = clock();
+        let (first, second) = (trunk("first", 1, &[]), trunk("second", 2, &[]));
+        let id = first.id;
+        let trunks = Trunks::new(vec![first, second], clock.clone());
+        let names = || trunks.candidates("+15551231234".parse().unwrap()).iter().map(|t| t.name.clone()).collect::<Vec<_>>();
+        assert_eq!(names(), ["first", "second"]);
+        trunks.report(id, Outcome::Failed);
+        assert_eq!(names(), ["second", "first"]);
+        clock.advance(select::PENALTY);
+        assert_eq!(names(), ["first", "second"]);
+        trunks.report(id, Outcome::Failed);
+        trunks.report(id, Outcome::Worked);
+        assert_eq!(names(), ["first", "second"]);
+    }
+
+    #[test]
+    fn channels_and_calls_a_second_are_bounded_and_given_back() {
+        let clock = clock();
+        let mut narrow = trunk("narrow", 1, &[]);
+        narrow.settings.channels = Some(2);
+        narrow.settings.calls_per_second = Some(3);
+        let trunks = Trunks::new(vec![narrow.clone()], clock.clone());
+        let first = trunks.begin(&narrow).unwrap();
+        let _second = trunks.begin(&narrow).unwrap();
+        assert_eq!(trunks.begin(&narrow).unwrap_err(), Refusal::TooManyCalls);
+        drop(first);
+        let _third = trunks.begin(&narrow).unwrap();
+        assert_eq!((trunks.begin(&narrow).unwrap_err(), trunks.in_use(narrow.id)), (Refusal::TooFast, 2));
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(trunks.begin(&narrow).unwrap_err(), Refusal::TooManyCalls);
+    }
+}

@@ -1,0 +1,489 @@
+//! Reading the arriving call by a trunk's rules, and writing numbers as a trunk wants them: values in, values out.
+//!
+//! Header values come as they stood on the wire, without the header's name. What cannot be read counts as not said.
+
+use super::settings::{Bare, Format, IdentityHeader, Rule, Settings};
+use crate::types::{Attestation, CallerId, E164};
+
+/// User parts that mean the caller withholds the number.
+const WITHHELD: [&str; 6] = ["", "anonymous", "restricted", "unavailable", "unknown", "private"];
+/// RFC 3323 §4.1.1.3: the host of an anonymous From.
+const ANONYMOUS_HOST: &str = "anonymous.invalid";
+/// `anonymous` spelled on a keypad; some gateways send it as a number.
+const ANONYMOUS_DIGITS: &str = "266696687";
+/// Most values looked at in one header, and over all its lines.
+const MOST_VALUES: usize = 8;
+
+/// What an INVITE says about who calls and what was dialled.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Arrival<'a> {
+    /// The Request-URI.
+    pub request_uri: &'a str,
+    /// The value of To.
+    pub to: &'a str,
+    /// The value of From.
+    pub from: &'a str,
+    /// The values of P-Asserted-Identity, one a line.
+    pub asserted: &'a [&'a str],
+    /// The value of Remote-Party-ID.
+    pub remote_party: Option<&'a str>,
+    /// The value of Privacy.
+    pub privacy: Option<&'a str>,
+    /// The value of the topmost Diversion.
+    pub diversion: Option<&'a str>,
+}
+
+/// The arriving call, read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadCall {
+    /// Who calls.
+    pub caller: CallerId,
+    /// Which header told it.
+    pub told_by: Option<IdentityHeader>,
+    /// The caller asks that B does not see the number. It may still match a reservation.
+    pub hidden: bool,
+    /// The number that was dialled; `None` if nothing reads as one.
+    pub dialled: Option<E164>,
+}
+
+/// Who calls and what was dialled.
+pub fn read(settings: &Settings, arrival: &Arrival<'_>) -> ReadCall {
+    let (told_by, caller) = caller(settings, arrival);
+    ReadCall { caller, told_by, hidden: hidden(settings, arrival), dialled: dialled(settings, arrival) }
+}
+
+fn caller(settings: &Settings, arrival: &Arrival<'_>) -> (Option<IdentityHeader>, CallerId) {
+    for &header in &settings.identity {
+        for address in identities(settings, arrival, header) {
+            if let Some(number) = caller_number(settings, &address) {
+                let attestation = if settings.trusted { attestation(settings, arrival, number, &address) } else { Attestation::None };
+                return (Some(header), CallerId::Number(number, attestation));
+            }
+        }
+    }
+    (None, CallerId::Withheld)
+}
+
+/// The addresses a header gives, those this trunk is not believed left out.
+fn identities<'a>(settings: &Settings, arrival: &Arrival<'a>, header: IdentityHeader) -> Vec<Address<'a>> {
+    let lines: &[&'a str] = match header {
+        IdentityHeader::PAssertedIdentity if settings.trusted => arrival.asserted,
+        IdentityHeader::PAssertedIdentity => &[],
+        IdentityHeader::RemotePartyId => arrival.remote_party.as_slice(),
+        IdentityHeader::From => std::slice::from_ref(&arrival.from),
+    };
+    lines.iter().take(MOST_VALUES).flat_map(|line| values(line)).take(MOST_VALUES).filter_map(Address::read).collect()
+}
+
+fn caller_number(settings: &Settings, address: &Address<'_>) -> Option<E164> {
+    if withheld(settings, address) { None } else { number(settings, address) }
+}
+
+fn withheld(settings: &Settings, address: &Address<'_>) -> bool {
+    let user = address.user.to_ascii_lowercase();
+    let user = user.trim();
+    WITHHELD.contains(&user)
+        || user.trim_start_matches('+') == ANONYMOUS_DIGITS
+        || address.host.eq_ignore_ascii_case(ANONYMOUS_HOST)
+        || settings.withheld.iter().any(|word| word.eq_ignore_ascii_case(user))
+}
+
+/// RFC 3323, RFC 3325: `id`, `user` and `header` each ask that the identity stays with us; so does an anonymous From.
+fn hidden(settings: &Settings, arrival: &Arrival<'_>) -> bool {
+    let asked = arrival.privacy.is_some_and(|privacy| {
+        privacy.split([';', ',']).any(|word| ["id", "user", "header"].iter().any(|ask| word.trim().eq_ignore_ascii_case(ask)))
+    });
+    let remote_party = identities(settings, arrival, IdentityHeader::RemotePartyId);
+    let remote = remote_party.iter().any(|party| party.parameter("privacy").is_some_and(|value| !value.eq_ignore_ascii_case("off")));
+    asked || remote || Address::read(arrival.from).is_none_or(|from| withheld(settings, &from))
+}
+
+/// What the chosen address says, or another one of the same number: carriers put `verstat` into From as well as into
+/// P-Asserted-Identity.
+fn attestation(settings: &Settings, arrival: &Arrival<'_>, number: E164, chosen: &Address<'_>) -> Attestation {
+    let others = [IdentityHeader::PAssertedIdentity, IdentityHeader::From];
+    let others = others.into_iter().flat_map(|header| identities(settings, arrival, header));
+    let same = others.filter(|other| caller_number(settings, other) == Some(number));
+    std::iter::once(chosen.verstat()).chain(same.map(|other| other.verstat())).flatten().next().unwrap_or_default()
+}
+
+fn dialled(settings: &Settings, arrival: &Arrival<'_>) -> Option<E164> {
+    let diversion = arrival.diversion.filter(|_| settings.diversion);
+    let places = [Some(arrival.request_uri), Some(arrival.to), diversion];
+    places.into_iter().flatten().filter_map(|value| Address::read(values(value).next()?)).find_map(|address| number(settings, &address))
+}
+
+/// The number an address means by the trunk's rules.
+fn number(settings: &Settings, address: &Address<'_>) -> Option<E164> {
+    // RFC 3966 §5.1.4: a local number says in which part of the plan it is to be read.
+    if let Some(context) = address.parameter("phone-context").filter(|context| context.starts_with('+'))
+        && !address.user.starts_with('+')
+    {
+        return format!("{context}{}", address.user).parse().ok();
+    }
+    number_of(settings, &address.user)
+}
+
+/// The number that `typed` means by the trunk's rules: `+CC`, `00CC`, `011CC`, bare country code, national.
+pub fn number_of(settings: &Settings, typed: &str) -> Option<E164> {
+    let digits: String = typed.chars().filter(|character| !matches!(character, '-' | '.' | '(' | ')' | ' ')).collect();
+    let (plus, rest) = digits.strip_prefix('+').map_or((false, digits.as_str()), |rest| (true, rest));
+    if rest.is_empty() || rest.len() > 32 || !rest.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let _ = plus;
+    let digits = apply(&settings.rules_in, digits);
+    if digits.starts_with('+') {
+        return digits.parse().ok();
+    }
+    let national = || settings.country.and_then(|country| E164::parse(&digits, country).ok());
+    let after = |prefix: &str| digits.strip_prefix(prefix).and_then(|rest| rest.parse::<E164>().ok());
+    let bare = || digits.parse().ok();
+    match settings.bare {
+        Bare::International => after("00").or_else(|| after("011")).or_else(bare).or_else(national),
+        // 00 begins no national number, but 011 does: 0113 is Leeds.
+        Bare::National => after("00").or_else(national),
+        Bare::Auto => after("00").or_else(national).or_else(|| after("011")).or_else(bare),
+    }
+}
+
+/// The number as the trunk wants to see it.
+pub fn write_number(settings: &Settings, number: E164) -> String {
+    let written = match settings.format_out {
+        Format::Plus => number.to_string(),
+        Format::ZeroZero => format!("00{}", number.digits()),
+        Format::ZeroOneOne => format!("011{}", number.digits()),
+        Format::Bare => number.digits(),
+        Format::National => number.to_string(),
+    };
+    apply(&settings.rules_out, written)
+}
+
+/// Replaces the beginning by the rule with the longest `strip` that fits.
+fn apply(rules: &[Rule], digits: String) -> String {
+    let fitting = rules.iter().filter(|rule| digits.starts_with(&rule.strip));
+    match fitting.max_by_key(|rule| rule.strip.len()) {
+        Some(rule) => format!("{}{}", rule.add, &digits[rule.strip.len()..]),
+        None => digits,
+    }
+}
+
+/// A `sip:`, `sips:` or `tel:` address taken apart: what identifies somebody, and every parameter wherever it stands.
+struct Address<'a> {
+    user: String,
+    host: &'a str,
+    parameters: Vec<(&'a str, &'a str)>,
+}
+
+impl<'a> Address<'a> {
+    /// From a name-addr, an addr-spec, or a bare URI.
+    fn read(value: &'a str) -> Option<Self> {
+        let value = value.trim();
+        let (uri, outside) = match position_outside_quotes(value, '<') {
+            Some(open) => value[open + 1..].split_once('>')?,
+            // RFC 3261 §20.10: without angle brackets the parameters belong to the header.
+            None => (value, ""),
+        };
+        let (scheme, rest) = uri.trim().split_once(':')?;
+        let tel = scheme.eq_ignore_ascii_case("tel");
+        if !tel && !scheme.eq_ignore_ascii_case("sip") && !scheme.eq_ignore_ascii_case("sips") {
+            return None;
+        }
+        let rest = rest.split('?').next().unwrap_or_default();
+        let (user, location) = if tel { (rest, "") } else { rest.rsplit_once('@').unwrap_or(("", rest)) };
+        let (user, user_parameters) = user.split_once(';').unwrap_or((user, ""));
+        let user = user.split(':').next().unwrap_or_default();
+        let (host, uri_parameters) = location.split_once(';').unwrap_or((location, ""));
+        let host = if host.starts_with('[') { host } else { host.split(':').next().unwrap_or_default() };
+        let parameters = [user_parameters, uri_parameters, outside].into_iter().flat_map(|list| list.split(';'));
+        let parameters = parameters.map(|parameter| parameter.split_once('=').unwrap_or((parameter, "")));
+        let parameters = parameters.map(|(name, value)| (name.trim(), value.trim().trim_matches('"'))).collect();
+        let user = percent_encoding::percent_decode_str(user).decode_utf8().ok()?.into_owned();
+        Some(Self { user, host, parameters })
+    }
+
+    fn parameter(&self, name: &str) -> Option<&'a str> {
+        self.parameters.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|&(_, value)| value)
+    }
+
+    /// 3GPP TS 24.229 §7.2A.20.
+    fn verstat(&self) -> Option<Attestation> {
+        let value = self.parameter("verstat")?;
+        let known = [
+            ("TN-Validation-Passed", Attestation::Full),
+            ("TN-Validation-Passed-A", Attestation::Full),
+            ("TN-Validation-Passed-B", Attestation::Partial),
+            ("TN-Validation-Passed-C", Attestation::Gateway),
+            ("TN-Validation-Failed", Attestation::Failed),
+            ("TN-Validation-Failed-A", Attestation::Failed),
+            ("TN-Validation-Failed-B", Attestation::Failed),
+            ("TN-Validation-Failed-C", Attestation::Failed),
+            ("No-TN-Validation", Attestation::None),
+        ];
+        known.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(value)).map(|(_, attestation)| attestation)
+    }
+}
+
+/// The values of one header line, parted at commas that are neither quoted nor inside angle brackets.
+fn values(line: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(line);
+    std::iter::from_fn(move || {
+        let line = rest?;
+        let (mut quoted, mut escaped, mut inside) = (false, false, false);
+        let end = line.char_indices().find_map(|(at, character)| {
+            match character {
+                _ if escaped => escaped = false,
+                '\\' if quoted => escaped = true,
+                '"' if !inside => quoted = !quoted,
+                '<' if !quoted => inside = true,
+                '>' if !quoted => inside = false,
+                ',' if !quoted && !inside => return Some(at),
+                _ => {}
+            }
+            None
+        });
+        rest = end.map(|at| &line[at + 1..]);
+        Some(&line[..end.unwrap_or(line.len())])
+    })
+}
+
+fn position_outside_quotes(text: &str, wanted: char) -> Option<usize> {
+    let (mut quoted, mut escaped) = (false, false);
+    text.char_indices().find_map(|(at, character)| {
+        match character {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            _ if character == wanted && !quoted => return Some(at),
+            _ => {}
+        }
+        None
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(country: &str) -> Settings {
+        Settings { country: country.parse().ok(), ..Settings::default() }
+    }
+
+    fn from(value: &str) -> ReadCall {
+        read(&settings("US"), &Arrival { request_uri: "sip:+15551230000@192.0.2.1", from: value, ..Arrival::default() })
+    }
+
+    #[test]
+    fn withheld_in_every_spelling() {
+        for value in [
+            "<sip:anonymous@anonymous.invalid>;tag=1",
+            "\"Anonymous\" <sip:Anonymous@192.0.2.1>;tag=1",
+            "<sip:restricted@192.0.2.1>",
+            "<sip:UNAVAILABLE@192.0.2.1>",
+            "<sip:unknown@192.0.2.1>",
+            "<sip:Private@192.0.2.1>",
+            "<sip:192.0.2.1>;tag=1",
+            "<sip:@192.0.2.1>",
+            "<sip:266696687@192.0.2.1>",
+            "<sip:+266696687@192.0.2.1>",
+            "<tel:266696687>",
+            "<sip:+15551231234@anonymous.invalid>",
+            "<sip:%61nonymous@192.0.2.1>",
+            "sip:anonymous@192.0.2.1;tag=1",
+            "",
+        ] {
+            let call = from(value);
+            assert_eq!((call.caller, call.hidden), (CallerId::Withheld, true), "{value}");
+        }
+        // Not withheld, but no number either: nothing that could match, nothing to hide.
+        for value in ["<sip:alice@192.0.2.1>;tag=1", "<sip:12@192.0.2.1>", "<sip:+1555123123456789@192.0.2.1>"] {
+            let call = from(value);
+            assert_eq!((call.caller, call.hidden), (CallerId::Withheld, false), "{value}");
+        }
+        let custom = Settings { withheld: vec!["no-number".into(), "000".into()], ..settings("US") };
+        let call = read(&custom, &Arrival { from: "<sip:No-Number@192.0.2.1>", ..Arrival::default() });
+        assert_eq!(call.caller, CallerId::Withheld);
+    }
+
+    #[test]
+    fn addresses_in_every_shape() {
+        for value in [
+            "<sip:+15551231234@192.0.2.1>;tag=1",
+            "sip:+15551231234@192.0.2.1;tag=1",
+            "\"Smith, <Bob>\" <sip:+15551231234@192.0.2.1:5070;user=phone>;tag=1",
+            "\"a \\\" <sip:1@x>\" <sip:+15551231234@192.0.2.1>",
+            "Bob <sips:+15551231234;npdi@example.com;transport=tls?Subject=x>",
+            "<tel:+1-555-123-1234>",
+            "<tel:+1(555)123.1234;ext=7>",
+            "<tel:5551231234;phone-context=+1>",
+            "<tel:5551231234;phone-context=example.com>",
+            "<sip:%2B15551231234@example.com>",
+            "<sip:+15551231234:secret@example.com>",
+            "<sip:+15551231234@[2001:db8::1]:5060>",
+        ] {
+            assert_eq!(from(value).caller.number(), "+15551231234".parse().ok(), "{value}");
+        }
+    }
+
+    #[test]
+    fn numbers_by_country_and_habit() {
+        use Bare::{Auto, International, National};
+        for (country, bare, typed, number) in [
+            ("US", Auto, "+15551231234", "+15551231234"),
+            ("US", Auto, "0015551231234", "+15551231234"),
+            ("US", Auto, "01115551231234", "+15551231234"),
+            ("US", Auto, "15551231234", "+15551231234"),
+            ("US", Auto, "5551231234", "+15551231234"),
+            ("US", Auto, "011420601123456", "+420601123456"),
+            ("US", Auto, "420601123456", "+420601123456"),
+            ("CZ", Auto, "601123456", "+420601123456"),
+            ("CZ", Auto, "00420601123456", "+420601123456"),
+            ("CZ", Auto, "420601123456", "+420601123456"),
+            ("CZ", Auto, "011420601123456", "+420601123456"),
+            ("CZ", Auto, "447700900123", "+447700900123"),
+            ("GB", Auto, "07700900123", "+447700900123"),
+            ("GB", Auto, "01134960123", "+441134960123"),
+            ("GB", Auto, "02079460123", "+442079460123"),
+            ("GB", International, "447700900123", "+447700900123"),
+            ("GB", International, "07700900123", "+447700900123"),
+            ("GB", International, "011447700900123", "+447700900123"),
+            ("GB", National, "7700900123", "+447700900123"),
+            ("GB", National, "00447700900123", "+447700900123"),
+        ] {
+            let settings = Settings { bare, ..settings(country) };
+            assert_eq!(number_of(&settings, typed), number.parse().ok(), "{country} {bare:?} {typed}");
+        }
+        for typed in ["", "+", "alice", "12", "+0123456789", "1234567890123456", "５５５１２３１２３４", "+1555*1234"] {
+            assert_eq!(number_of(&settings("US"), typed), None, "{typed}");
+        }
+        let rules = |strip: &str, add: &str| Rule { strip: strip.into(), add: add.into() };
+        let settings = Settings { rules_in: vec![rules("9", "+44"), rules("99", "+1"), rules("", "")], ..settings("US") };
+        assert_eq!(number_of(&settings, "97700900123"), "+447700900123".parse().ok());
+        assert_eq!(number_of(&settings, "995551231234"), "+15551231234".parse().ok());
+        assert_eq!(number_of(&settings, "5551231234"), "+15551231234".parse().ok());
+    }
+
+    #[test]
+    fn the_order_of_identity_headers_decides() {
+        use IdentityHeader::{From, PAssertedIdentity, RemotePartyId};
+        let arrival = Arrival {
+            request_uri: "sip:+15551230000@192.0.2.1",
+            from: "<sip:+15550100003@192.0.2.1>;tag=1",
+            asserted: &["\"x\" <sip:bob@example.com>, <tel:+15550100001>"],
+            remote_party: Some("<sip:+15550100002@192.0.2.1>;party=calling;screen=yes"),
+            ..Arrival::default()
+        };
+        for (identity, trusted, number, told_by) in [
+            (vec![PAssertedIdentity, From], true, "+15550100001", PAssertedIdentity),
+            (vec![PAssertedIdentity, From], false, "+15550100003", From),
+            (vec![From, PAssertedIdentity], true, "+15550100003", From),
+            (vec![RemotePartyId, From], true, "+15550100002", RemotePartyId),
+            (vec![From], true, "+15550100003", From),
+        ] {
+            let call = read(&Settings { identity: identity.clone(), trusted, ..settings("US") }, &arrival);
+            assert_eq!((call.caller.number(), call.told_by), (number.parse().ok(), Some(told_by)), "{identity:?} {trusted}");
+        }
+        // A trusted assertion matches although From is anonymous and Privacy asks to hide it; B does not see it.
+        let private = Arrival { from: "<sip:anonymous@anonymous.invalid>;tag=1", privacy: Some("id"), ..arrival };
+        let call = read(&settings("US"), &private);
+        assert_eq!((call.caller.number(), call.hidden), ("+15550100001".parse().ok(), true));
+        let untrusted = read(&Settings { trusted: false, ..settings("US") }, &private);
+        assert_eq!((untrusted.caller, untrusted.hidden), (CallerId::Withheld, true));
+    }
+
+    #[test]
+    fn privacy_hides_the_number_from_b_only() {
+        for (privacy, hidden) in [
+            (None, false),
+            (Some("none"), false),
+            (Some("id"), true),
+            (Some("critical; ID"), true),
+            (Some("user;session"), true),
+            (Some("session"), false),
+        ] {
+            let call = read(&settings("US"), &Arrival { from: "<sip:+15551231234@192.0.2.1>", privacy, ..Arrival::default() });
+            assert_eq!((call.caller.number(), call.hidden), ("+15551231234".parse().ok(), hidden), "{privacy:?}");
+        }
+        for (value, hidden) in [("privacy=full", true), ("privacy=off", false), ("screen=yes", false)] {
+            let remote_party = format!("<sip:+15551231234@192.0.2.1>;{value}");
+            let arrival = Arrival { from: "<sip:+15551231234@192.0.2.1>", remote_party: Some(&remote_party), ..Arrival::default() };
+            assert_eq!(read(&settings("US"), &arrival).hidden, hidden, "{value}");
+        }
+    }
+
+    #[test]
+    fn what_the_carrier_vouches_for() {
+        use Attestation::{Failed, Full, Gateway, None, Partial};
+        for (value, expected) in [
+            ("<sip:+15551231234;verstat=TN-Validation-Passed@example.com>", Full),
+            ("<sip:+15551231234;verstat=TN-Validation-Passed-A@example.com>", Full),
+            ("<sip:+15551231234@example.com;verstat=TN-Validation-Passed-B>", Partial),
+            ("<sip:+15551231234@example.com>;verstat=tn-validation-passed-c", Gateway),
+            ("<tel:+15551231234;verstat=TN-Validation-Failed>", Failed),
+            ("<tel:+15551231234;verstat=No-TN-Validation>", None),
+            ("<tel:+15551231234;verstat=Nonsense>", None),
+            ("<tel:+15551231234>", None),
+        ] {
+            assert_eq!(from(value).caller, CallerId::Number("+15551231234".parse().unwrap(), expected), "{value}");
+            let untrusted = read(&Settings { trusted: false, ..settings("US") }, &Arrival { from: value, ..Arrival::default() });
+            assert_eq!(untrusted.caller, CallerId::Number("+15551231234".parse().unwrap(), None), "a stranger vouches for nobody");
+        }
+        let elsewhere = Arrival {
+            from: "<sip:+15551231234;verstat=TN-Validation-Passed@example.com>;tag=1",
+            asserted: &["<sip:+15551231234@example.com>"],
+            ..Arrival::default()
+        };
+        assert_eq!(read(&settings("US"), &elsewhere).caller, CallerId::Number("+15551231234".parse().unwrap(), Full));
+        let another = Arrival { asserted: &["<sip:+15550100001@example.com>"], ..elsewhere };
+        assert_eq!(read(&settings("US"), &another).caller, CallerId::Number("+15550100001".parse().unwrap(), None));
+    }
+
+    #[test]
+    fn the_dialled_number_is_read_from_the_first_place_that_has_one() {
+        let arrival = Arrival {
+            request_uri: "sip:s@192.0.2.1:5060",
+            to: "<sip:+15551230001@192.0.2.1>",
+            diversion: Some("<sip:+15551230002@192.0.2.1>;reason=unconditional, <sip:+15551230003@192.0.2.1>"),
+            ..Arrival::default()
+        };
+        let on = Settings { diversion: true, ..settings("US") };
+        let dialled = |settings: &Settings, arrival: &Arrival<'_>| read(settings, arrival).dialled.map(|number| number.to_string());
+        assert_eq!(
+            dialled(&on, &Arrival { request_uri: "sip:15551230000;x=y@192.0.2.1;user=phone", ..arrival }).as_deref(),
+            Some("+15551230000")
+        );
+        assert_eq!(dialled(&on, &arrival).as_deref(), Some("+15551230001"));
+        assert_eq!(dialled(&on, &Arrival { to: "<sip:trunk@192.0.2.1>", ..arrival }).as_deref(), Some("+15551230002"));
+        assert_eq!(dialled(&settings("US"), &Arrival { to: "<sip:trunk@192.0.2.1>", ..arrival }), None);
+    }
+
+    #[test]
+    fn numbers_are_written_as_the_trunk_wants() {
+        let number = "+420601123456".parse().unwrap();
+        for (format_out, country, written) in [
+            (Format::Plus, "CZ", "+420601123456"),
+            (Format::ZeroZero, "CZ", "00420601123456"),
+            (Format::ZeroOneOne, "US", "011420601123456"),
+            (Format::Bare, "CZ", "420601123456"),
+            (Format::National, "CZ", "601123456"),
+            (Format::National, "GB", "00420601123456"),
+            (Format::National, "US", "011420601123456"),
+        ] {
+            assert_eq!(write_number(&Settings { format_out, ..settings(country) }, number), written);
+        }
+        let british = Settings { format_out: Format::National, ..settings("GB") };
+        assert_eq!(write_number(&british, "+447700900123".parse().unwrap()), "07700900123");
+        let rules_out = vec![Rule { strip: String::new(), add: "77".into() }, Rule { strip: "4206".into(), add: "06".into() }];
+        let settings = Settings { format_out: Format::Bare, rules_out, ..settings("CZ") };
+        assert_eq!(write_number(&settings, number), "0601123456");
+        assert_eq!(write_number(&settings, "+15551231234".parse().unwrap()), "7715551231234");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_it_panic(value in "\\PC{0,80}", uri in "[<>\"\\\\;:@,=a-z0-9+% ]{0,60}") {
+            let arrival = Arrival { request_uri: &uri, to: &value, from: &uri, asserted: &[&value, &uri], diversion: Some(&uri), remote_party: Some(&uri), privacy: Some(&value) };
+            let _ = read(&Settings { diversion: true, identity: vec![IdentityHeader::RemotePartyId, IdentityHeader::PAssertedIdentity, IdentityHeader::From], ..settings("GB") }, &arrival);
+        }
+    }
+}

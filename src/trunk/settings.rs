@@ -1,0 +1,437 @@
+//! How a trunk is reached and how it writes numbers: what the operator sets, kept as JSON in the trunk's row.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::types::{Attestation, CallerId, Country, E164, Refusal};
+
+/// Most entries in any list of a trunk.
+pub const MOST_ENTRIES: usize = 256;
+const DEFAULT_SIP_PORT: u16 = 5060;
+
+/// Everything about a trunk but its name, switch and priority.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Addresses calls may come from: `192.0.2.7`, `192.0.2.0/24`, `2001:db8::/32`, `192.0.2.7:5070`.
+    pub addresses: Vec<Source>,
+    /// Where calls out are sent: `sip.example.com`, `192.0.2.7:5070`. None: the trunk only brings calls.
+    pub target: Option<Target>,
+    /// The country whose habits national numbers and international prefixes follow.
+    pub country: Option<Country>,
+    /// What digits without `+`, `00` or `011` mean.
+    pub bare: Bare,
+    /// Applied to an arriving number before anything else; the longest `strip` that fits wins.
+    pub rules_in: Vec<Rule>,
+    /// How numbers are written for this trunk.
+    pub format_out: Format,
+    /// Applied to a written number last; the longest `strip` that fits wins.
+    pub rules_out: Vec<Rule>,
+    /// Headers that may tell the caller's number, the first that has one wins.
+    pub identity: Vec<IdentityHeader>,
+    /// Whether P-Asserted-Identity of this trunk is believed (RFC 3325 trust domain).
+    pub trusted: bool,
+    /// Whether a Diversion header may tell the dialled number, when Request-URI and To do not.
+    pub diversion: bool,
+    /// User parts that mean "withheld", beside the usual ones.
+    pub withheld: Vec<String>,
+    /// How much the carrier must vouch for the caller's number.
+    pub attestation: AttestationPolicy,
+    /// Calls at once, both ways together; none means no bound of its own.
+    pub channels: Option<u32>,
+    /// New calls a second, both ways together; none means no bound of its own.
+    pub calls_per_second: Option<u32>,
+    /// Prefixes (digits without `+`) of numbers the trunk may take calls to; empty means all.
+    pub destinations: Vec<String>,
+    /// Prefixes (digits without `+`) of numbers that may be dialled on calls the trunk brings; empty means all.
+    pub dialled: Vec<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            addresses: Vec::new(),
+            target: None,
+            country: None,
+            bare: Bare::default(),
+            rules_in: Vec::new(),
+            format_out: Format::default(),
+            rules_out: Vec::new(),
+            identity: vec![IdentityHeader::PAssertedIdentity, IdentityHeader::From],
+            trusted: true,
+            diversion: false,
+            withheld: Vec::new(),
+            attestation: AttestationPolicy::default(),
+            channels: None,
+            calls_per_second: None,
+            destinations: Vec::new(),
+            dialled: Vec::new(),
+        }
+    }
+}
+
+impl Settings {
+    /// What the types cannot say: bounds of lists, digits in prefixes, an identity header at all.
+    pub fn check(&self) -> Result<(), (&'static str, String)> {
+        let lists = [
+            ("addresses", self.addresses.len()),
+            ("rules_in", self.rules_in.len()),
+            ("rules_out", self.rules_out.len()),
+            ("identity", self.identity.len()),
+            ("withheld", self.withheld.len()),
+            ("destinations", self.destinations.len()),
+            ("dialled", self.dialled.len()),
+        ];
+        if let Some((name, _)) = lists.into_iter().find(|&(_, length)| length > MOST_ENTRIES) {
+            return Err((name, format!("Give at most {MOST_ENTRIES} entries.")));
+        }
+        for (name, prefixes) in [("destinations", &self.destinations), ("dialled", &self.dialled)] {
+            if let Some(wrong) = prefixes.iter().find(|prefix| !is_digits(prefix, 1, 15)) {
+                return Err((name, format!("Write the prefix {wrong:?} as 1 to 15 digits without a plus sign, such as 420.")));
+            }
+        }
+        for (name, rules) in [("rules_in", &self.rules_in), ("rules_out", &self.rules_out)] {
+            if rules.iter().any(|rule| !rule.is_sound()) {
+                return Err((name, "Write strip and add as at most 20 digits, each with at most one leading plus sign.".to_owned()));
+            }
+        }
+        if self.identity.is_empty() {
+            return Err(("identity", "Name at least one header, such as from.".to_owned()));
+        }
+        if self.format_out == Format::National && self.country.is_none() {
+            return Err(("country", "Name the country whose national format is to be written, such as CZ.".to_owned()));
+        }
+        if self.channels == Some(0) || self.calls_per_second == Some(0) {
+            return Err(("channels", "A limit is at least 1; leave it out for none, or disable the trunk.".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Whether calls to `destination` may go out here.
+    pub fn takes(&self, destination: E164) -> bool {
+        fits_one(&self.destinations, destination)
+    }
+
+    /// Whether calls to the access number `dialled` may come in here.
+    pub fn brings(&self, dialled: E164) -> bool {
+        fits_one(&self.dialled, dialled)
+    }
+}
+
+fn fits_one(prefixes: &[String], number: E164) -> bool {
+    prefixes.is_empty() || {
+        let digits = number.digits();
+        prefixes.iter().any(|prefix| digits.starts_with(prefix.as_str()))
+    }
+}
+
+fn is_digits(text: &str, least: usize, most: usize) -> bool {
+    (least..=most).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// What digits without any international prefix mean on calls a trunk brings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Bare {
+    /// By the country: a national number where it can be one, else an international one without its plus.
+    #[default]
+    Auto,
+    /// Country code first, always (unless they begin with a trunk zero).
+    International,
+    /// A national number of the country, always.
+    National,
+}
+
+/// How a trunk wants to see numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// `+420601123456`
+    #[default]
+    Plus,
+    /// `00420601123456`
+    ZeroZero,
+    /// `011420601123456`
+    ZeroOneOne,
+    /// `420601123456`
+    Bare,
+    /// As dialled inside the country; abroad with the country's international prefix.
+    National,
+}
+
+/// Replaces the beginning of a number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// What the number must begin with; empty fits always.
+    pub strip: String,
+    /// What stands there instead.
+    pub add: String,
+}
+
+impl Rule {
+    fn is_sound(&self) -> bool {
+        [&self.strip, &self.add].into_iter().all(|text| is_digits(text.strip_prefix('+').unwrap_or(text), 0, 20))
+    }
+}
+
+/// Where the caller's number may be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IdentityHeader {
+    /// RFC 3325; only from trusted trunks.
+    PAssertedIdentity,
+    /// The draft some carriers still send.
+    RemotePartyId,
+    /// RFC 3261; the caller says it.
+    From,
+}
+
+/// How much the carrier must vouch for the caller's number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AttestationPolicy {
+    /// Nothing is demanded.
+    #[default]
+    Ignore,
+    /// Full attestation only.
+    RequireA,
+    /// Full or partial.
+    RequireB,
+    /// Anything but a failed validation.
+    RefuseFailed,
+}
+
+impl AttestationPolicy {
+    /// Refuses a caller the carrier does not vouch for as demanded. A withheld number is for others to refuse.
+    pub const fn check(self, caller: CallerId) -> Result<(), Refusal> {
+        let CallerId::Number(_, attestation) = caller else { return Ok(()) };
+        let enough = match self {
+            Self::Ignore => true,
+            Self::RequireA => matches!(attestation, Attestation::Full),
+            Self::RequireB => matches!(attestation, Attestation::Full | Attestation::Partial),
+            Self::RefuseFailed => !matches!(attestation, Attestation::Failed),
+        };
+        if enough { Ok(()) } else { Err(Refusal::CallerUnverified) }
+    }
+}
+
+/// Addresses calls may come from: one, or a network, with a port or any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Source {
+    network: IpAddr,
+    length: u8,
+    port: Option<u16>,
+}
+
+/// The text is no address, network or address with port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("write an address (192.0.2.7), a network (192.0.2.0/24, 2001:db8::/32) or an address with port (192.0.2.7:5070)")]
+pub struct SourceError;
+
+impl Source {
+    /// How narrowly this entry fits the address: prefix length, and one more for the right port. `None`: not at all.
+    pub fn fit(&self, source: SocketAddr) -> Option<u16> {
+        let address = source.ip().to_canonical();
+        if self.port.is_some_and(|port| port != source.port()) {
+            return None;
+        }
+        let (inside, spare) = match (self.network, address) {
+            (IpAddr::V4(network), IpAddr::V4(address)) => (shared_bits(network.to_bits() ^ address.to_bits()) >= self.length, 96),
+            (IpAddr::V6(network), IpAddr::V6(address)) => {
+                let shared = (network.to_bits() ^ address.to_bits()).leading_zeros();
+                (shared >= u32::from(self.length), 0)
+            }
+            _ => return None,
+        };
+        inside.then(|| (u16::from(self.length) + spare) * 2 + u16::from(self.port.is_some()))
+    }
+}
+
+fn shared_bits(difference: u32) -> u8 {
+    u8::try_from(difference.leading_zeros()).unwrap_or(32)
+}
+
+impl FromStr for Source {
+    type Err = SourceError;
+
+    fn from_str(text: &str) -> Result<Self, SourceError> {
+        if let Some((network, length)) = text.split_once('/') {
+            let network: IpAddr = network.parse().map_err(|_| SourceError)?;
+            let most = if network.is_ipv4() { 32 } else { 128 };
+            // A network of everybody is a slip, not a trunk.
+            let length = length.parse().ok().filter(|length| (1..=most).contains(length)).ok_or(SourceError)?;
+            return Ok(Self { network, length, port: None });
+        }
+        if let Ok(address) = text.parse::<IpAddr>() {
+            let address = address.to_canonical();
+            return Ok(Self { network: address, length: if address.is_ipv4() { 32 } else { 128 }, port: None });
+        }
+        let address: SocketAddr = text.parse().map_err(|_| SourceError)?;
+        let network = address.ip().to_canonical();
+        Ok(Self { network, length: if network.is_ipv4() { 32 } else { 128 }, port: Some(address.port()) })
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.port {
+            Some(port) => write!(f, "{}", SocketAddr::new(self.network, port)),
+            None if self.length == if self.network.is_ipv4() { 32 } else { 128 } => write!(f, "{}", self.network),
+            None => write!(f, "{}/{}", self.network, self.length),
+        }
+    }
+}
+
+/// A host name or address with a port: where calls out are sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Name or address, without brackets.
+    pub host: String,
+    /// UDP port.
+    pub port: u16,
+}
+
+/// The text is no host with port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("write the target as a host with an optional port, such as sip.example.com, 192.0.2.7:5070 or [2001:db8::1]:5060")]
+pub struct TargetError;
+
+impl Target {
+    /// The address behind the name, the first the system's resolver tells.
+    pub async fn resolve(&self) -> std::io::Result<SocketAddr> {
+        if let Ok(address) = self.host.parse::<IpAddr>() {
+            return Ok(SocketAddr::new(address, self.port));
+        }
+        let (host, port) = (self.host.clone(), self.port);
+        let addresses = tokio::task::spawn_blocking(move || (host.as_str(), port).to_socket_addrs().map(|mut found| found.next())).await;
+        addresses.map_err(std::io::Error::other)??.ok_or_else(|| std::io::Error::other("the name has no address"))
+    }
+}
+
+impl FromStr for Target {
+    type Err = TargetError;
+
+    fn from_str(text: &str) -> Result<Self, TargetError> {
+        if let Ok(address) = text.parse::<SocketAddr>() {
+            return Ok(Self { host: address.ip().to_string(), port: address.port() }).and_then(Self::with_port);
+        }
+        if let Ok(address) = text.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+            return Ok(Self { host: address.to_string(), port: DEFAULT_SIP_PORT });
+        }
+        let (host, port) = match text.rsplit_once(':') {
+            Some((host, port)) => (host, port.parse().map_err(|_| TargetError)?),
+            None => (text, DEFAULT_SIP_PORT),
+        };
+        let label = |label: &str| {
+            (1..=63).contains(&label.len())
+                && !label.starts_with('-')
+                && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+        };
+        // A name whose last label is all digits is a mistyped address.
+        let sound = host.len() <= 253 && host.split('.').all(label) && !host.rsplit('.').next().is_some_and(|last| is_digits(last, 1, 63));
+        if sound { Self { host: host.to_ascii_lowercase(), port }.with_port() } else { Err(TargetError) }
+    }
+}
+
+impl Target {
+    fn with_port(self) -> Result<Self, TargetError> {
+        if self.port == 0 { Err(TargetError) } else { Ok(self) }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') { write!(f, "[{}]:{}", self.host, self.port) } else { write!(f, "{}:{}", self.host, self.port) }
+    }
+}
+
+macro_rules! serde_as_text {
+    ($($name:ident),*) => {$(
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    )*};
+}
+
+serde_as_text!(Source, Target);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_and_targets_print_as_they_parse() {
+        for (text, printed) in [
+            ("192.0.2.7", "192.0.2.7"),
+            ("192.0.2.7/32", "192.0.2.7"),
+            ("192.0.2.0/24", "192.0.2.0/24"),
+            ("192.0.2.7:5070", "192.0.2.7:5070"),
+            ("2001:db8::/32", "2001:db8::/32"),
+            ("[2001:db8::1]:5061", "[2001:db8::1]:5061"),
+        ] {
+            assert_eq!(text.parse::<Source>().unwrap().to_string(), printed);
+        }
+        for text in ["", "0.0.0.0/0", "192.0.2.0/33", "::/0", "example.com", "192.0.2.256", "192.0.2.1:99999"] {
+            assert_eq!(text.parse::<Source>(), Err(SourceError), "{text}");
+        }
+        for (text, printed) in [
+            ("SIP.example.com", "sip.example.com:5060"),
+            ("sip.example.com:5080", "sip.example.com:5080"),
+            ("192.0.2.7", "192.0.2.7:5060"),
+            ("[2001:db8::1]", "[2001:db8::1]:5060"),
+            ("[2001:db8::1]:5070", "[2001:db8::1]:5070"),
+        ] {
+            assert_eq!(text.parse::<Target>().unwrap().to_string(), printed);
+        }
+        for text in ["", "192.0.2.256", "a b", "host:0", "192.0.2.1:0", "host:x", "-a.example.com", "sip:host", "a..b"] {
+            assert_eq!(text.parse::<Target>(), Err(TargetError), "{text}");
+        }
+    }
+
+    #[test]
+    fn attestation_is_demanded_as_the_policy_says() {
+        use Attestation::{Failed, Full, Gateway, None, Partial};
+        let number = "+15551231234".parse().unwrap();
+        for (policy, pass) in [
+            (AttestationPolicy::Ignore, vec![Full, Partial, Gateway, Failed, None]),
+            (AttestationPolicy::RequireA, vec![Full]),
+            (AttestationPolicy::RequireB, vec![Full, Partial]),
+            (AttestationPolicy::RefuseFailed, vec![Full, Partial, Gateway, None]),
+        ] {
+            let passed: Vec<_> = [Full, Partial, Gateway, Failed, None]
+                .into_iter()
+                .filter(|&attestation| policy.check(CallerId::Number(number, attestation)).is_ok())
+                .collect();
+            assert_eq!(passed, pass, "{policy:?}");
+            assert_eq!(policy.check(CallerId::Withheld), Ok(()));
+        }
+    }
+
+    #[test]
+    fn settings_survive_json_and_name_the_wrong_field() {
+        let settings: Settings = serde_json::from_str(
+            r#"{"addresses":["192.0.2.0/24"],"target":"sip.example.com","country":"CZ","format_out":"zero_zero","identity":["from"]}"#,
+        )
+        .unwrap();
+        assert_eq!(serde_json::from_str::<Settings>(&serde_json::to_string(&settings).unwrap()).unwrap(), settings);
+        assert!(settings.check().is_ok());
+        assert!(serde_json::from_str::<Settings>(r#"{"adresses":[]}"#).is_err());
+        let wrong = Settings { destinations: vec!["+420".to_owned()], ..Settings::default() };
+        assert_eq!(wrong.check().unwrap_err().0, "destinations");
+        let wrong = Settings { format_out: Format::National, ..Settings::default() };
+        assert_eq!(wrong.check().unwrap_err().0, "country");
+    }
+}
