@@ -129,7 +129,8 @@ create table access_number (
     number text primary key,                     -- '+' and digits
     country text not null,
     enabled bigint not null default 1,
-    settings text not null,                      -- JSON: mode, coordinates, cost, pauses, terminator, capacity (callthrough room)
+    settings text not null,                      -- JSON: modes, coordinates, cost, pauses, terminator, capacity (callthrough room)
+    stamp bigint not null,                       -- 40 bits of a digest of the row: their sum tells whether the inventory changed
     created_at_us bigint not null
 );
 
@@ -145,7 +146,7 @@ create table reservation (
     late_until_us bigint not null,               -- expiry plus grace
     claims bigint not null default 0,
     call_id text,                                -- the call that has it, or had it last
-    released_at_us bigint,                       -- when that call ended before B answered
+    released_at_us bigint,                       -- when that call ended
     late bigint not null default 0,
     nonce text,
     source text not null default '',             -- client address of the request
@@ -165,7 +166,7 @@ create table reservation_caller (
     constraint reservation_caller_key primary key (reservation_id, caller)
 );
 create unique index reservation_caller_pending on reservation_caller (caller, access_number) where pending = 1;
-create index reservation_caller_seen on reservation_caller (caller, access_number, created_at_us);
+create index reservation_caller_seen on reservation_caller (caller, access_number, pending, created_at_us);
 
 -- A live call; the row outlives it only as long as recovery may need it. The CDR is what stays.
 create table call (

@@ -1,0 +1,314 @@
+//! All the room's SQL: access numbers and reservations.
+
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row as _};
+
+use super::access_number::{AccessNumber, Settings};
+use super::reservation::{Claimed, Found, Reservation, State};
+use super::{Config, Error};
+use crate::types::{CallId, Country, E164, Refusal, ReservationId, SubscriberId, Timestamp};
+
+/// Claims of one reservation: the first, and two more after calls that ended before B answered.
+const MAX_CLAIMS: i64 = 3;
+
+/// What the newest reservation of `caller` for `access_number` means to a call that arrives now. Reads only.
+pub async fn find(
+    connection: &mut AnyConnection,
+    config: &Config,
+    caller: E164,
+    access_number: E164,
+    now: Timestamp,
+) -> Result<Found, sqlx::Error> {
+    let row = sqlx::query(
+        "select r.* from reservation_caller rc join reservation r on r.id = rc.reservation_id \
+         where rc.caller = $1 and rc.access_number = $2 order by rc.pending desc, rc.created_at_us desc limit 1",
+    )
+    .bind(caller.to_string())
+    .bind(access_number.to_string())
+    .fetch_optional(connection)
+    .await?;
+    Ok(match row {
+        Some(row) => judge(config, reservation(&row)?, now),
+        None => Found::None,
+    })
+}
+
+/// The same by the one-time code that was keyed in.
+pub async fn find_code(
+    connection: &mut AnyConnection,
+    config: &Config,
+    code: &str,
+    access_number: E164,
+    now: Timestamp,
+) -> Result<Found, sqlx::Error> {
+    let row = sqlx::query("select * from reservation where access_number = $1 and code_digest = $2 order by created_at_us desc limit 1")
+        .bind(access_number.to_string())
+        .bind(code_digest(code))
+        .fetch_optional(connection)
+        .await?;
+    Ok(match row {
+        Some(row) => judge(config, reservation(&row)?, now),
+        None => Found::None,
+    })
+}
+
+/// Gives the reservation to `call`, if no other call has it. The clauses of the update are the rules A1, A4 and A6; of two
+/// claims at one instant the database lets one through.
+///
+/// Refusals: `ReservationUsed` while another call that has it is alive, `ReservationExpired` after grace, else `NoReservation`.
+pub async fn claim(tx: &mut AnyConnection, config: &Config, id: ReservationId, call: CallId, now: Timestamp) -> Result<Claimed, Error> {
+    let claimed = sqlx::query(
+        "update reservation set state = 'claimed', call_id = $2, claims = claims + 1, released_at_us = null, \
+         late = case when expires_at_us < $3 then 1 else late end \
+         where id = $1 and late_until_us >= $3 \
+         and (state = 'pending' or (state = 'claimed' and released_at_us >= $4 and claims < $5)) returning *",
+    )
+    .bind(id.to_string())
+    .bind(call.to_string())
+    .bind(now.as_micros())
+    .bind((now - failover_window(config)).as_micros())
+    .bind(MAX_CLAIMS)
+    .fetch_optional(&mut *tx)
+    .await?;
+    if let Some(row) = claimed {
+        let reservation = reservation(&row)?;
+        return Ok(Claimed { late: reservation.expires_at < now, reservation });
+    }
+    let row = sqlx::query("select * from reservation where id = $1").bind(id.to_string()).fetch_optional(tx).await?;
+    Err(match row {
+        None => Refusal::NoReservation,
+        Some(row) => match judge(config, reservation(&row)?, now) {
+            Found::Expired(_) => Refusal::ReservationExpired,
+            Found::Used(_) => Refusal::ReservationUsed,
+            Found::Pending(_) | Found::None => Refusal::NoReservation,
+        },
+    }
+    .into())
+}
+
+/// The call that had the reservation has ended. If B never answered, the reservation may be claimed again for the failover
+/// window (A4); if B answered (`consume` came before), this only notes that the call is over. Say it at the end of **every** call
+/// with a reservation. Does nothing if another call has it by now.
+pub async fn release(tx: &mut AnyConnection, id: ReservationId, call: CallId, now: Timestamp) -> Result<(), sqlx::Error> {
+    sqlx::query("update reservation set released_at_us = $3 where id = $1 and call_id = $2 and released_at_us is null")
+        .bind(id.to_string())
+        .bind(call.to_string())
+        .bind(now.as_micros())
+        .execute(tx)
+        .await
+        .map(drop)
+}
+
+/// B answered: the reservation is used up for good (A5), and its callers may reserve that access number again.
+pub async fn consume(tx: &mut AnyConnection, id: ReservationId, call: CallId) -> Result<(), sqlx::Error> {
+    sqlx::query("update reservation set state = 'used' where id = $1 and call_id = $2")
+        .bind(id.to_string())
+        .bind(call.to_string())
+        .execute(&mut *tx)
+        .await?;
+    sqlx::query("update reservation_caller set pending = 0 where reservation_id = $1 and pending = 1")
+        .bind(id.to_string())
+        .execute(tx)
+        .await
+        .map(drop)
+}
+
+/// Marks reservations nobody called for; for the night watch. Returns how many.
+pub async fn expire(tx: &mut AnyConnection, now: Timestamp) -> Result<u64, sqlx::Error> {
+    sqlx::query(
+        "update reservation_caller set pending = 0 where pending = 1 and reservation_id in \
+         (select id from reservation where late_until_us < $1 and state in ('pending', 'claimed'))",
+    )
+    .bind(now.as_micros())
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query("update reservation set state = 'expired' where late_until_us < $1 and state = 'pending'")
+        .bind(now.as_micros())
+        .execute(tx)
+        .await
+        .map(|done| done.rows_affected())
+}
+
+/// Forgets reservations that ended before `before`, and remembered nonces as old. For the night watch.
+pub async fn forget(tx: &mut AnyConnection, before: Timestamp) -> Result<u64, sqlx::Error> {
+    sqlx::query(
+        "delete from reservation_caller where pending = 0 and reservation_id in \
+         (select id from reservation where late_until_us < $1 and state <> 'pending')",
+    )
+    .bind(before.as_micros())
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query(
+        "delete from reservation where late_until_us < $1 and state <> 'pending' \
+         and not exists (select 1 from reservation_caller rc where rc.reservation_id = reservation.id)",
+    )
+    .bind(before.as_micros())
+    .execute(tx)
+    .await
+    .map(|done| done.rows_affected())
+}
+
+/// One reservation by id.
+pub async fn get(connection: &mut AnyConnection, id: ReservationId) -> Result<Option<Reservation>, sqlx::Error> {
+    let row = sqlx::query("select * from reservation where id = $1").bind(id.to_string()).fetch_optional(connection).await?;
+    row.as_ref().map(reservation).transpose()
+}
+
+/// Reservations, newest first, of one subscriber or of all; `before` is the id the last page ended with.
+pub async fn list(
+    connection: &mut AnyConnection,
+    subscriber: Option<SubscriberId>,
+    before: Option<ReservationId>,
+    limit: u32,
+) -> Result<Vec<Reservation>, sqlx::Error> {
+    let rows =
+        sqlx::query("select * from reservation where ($1 = '' or subscriber_id = $1) and ($2 = '' or id < $2) order by id desc limit $3")
+            .bind(subscriber.map_or_else(String::new, |id| id.to_string()))
+            .bind(before.map_or_else(String::new, |id| id.to_string()))
+            .bind(i64::from(limit))
+            .fetch_all(connection)
+            .await?;
+    rows.iter().map(reservation).collect()
+}
+
+/// Takes back a reservation nobody has called for yet. False if there is none such.
+pub async fn cancel(tx: &mut AnyConnection, id: ReservationId) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query("update reservation set state = 'cancelled' where id = $1 and state = 'pending'")
+        .bind(id.to_string())
+        .execute(&mut *tx)
+        .await?;
+    if done.rows_affected() == 0 {
+        return Ok(false);
+    }
+    sqlx::query("update reservation_caller set pending = 0 where reservation_id = $1").bind(id.to_string()).execute(tx).await?;
+    Ok(true)
+}
+
+/// Adds an access number. The database's unique violation says that it is there already.
+pub async fn create_access_number(tx: &mut AnyConnection, number: &AccessNumber) -> Result<(), sqlx::Error> {
+    let settings = settings_text(&number.settings);
+    sqlx::query("insert into access_number (number, country, enabled, settings, stamp, created_at_us) values ($1, $2, $3, $4, $5, $6)")
+        .bind(number.number.to_string())
+        .bind(number.country.as_str())
+        .bind(i64::from(number.enabled))
+        .bind(settings.as_str())
+        .bind(stamp(number, &settings))
+        .bind(number.created_at.as_micros())
+        .execute(tx)
+        .await
+        .map(drop)
+}
+
+/// Writes over everything but the number and its birth. False if it is not there.
+pub async fn update_access_number(tx: &mut AnyConnection, number: &AccessNumber) -> Result<bool, sqlx::Error> {
+    let settings = settings_text(&number.settings);
+    let done = sqlx::query("update access_number set country = $2, enabled = $3, settings = $4, stamp = $5 where number = $1")
+        .bind(number.number.to_string())
+        .bind(number.country.as_str())
+        .bind(i64::from(number.enabled))
+        .bind(settings.as_str())
+        .bind(stamp(number, &settings))
+        .execute(tx)
+        .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Removes an access number; its reservations stay as they are. False if it is not there.
+pub async fn delete_access_number(tx: &mut AnyConnection, number: E164) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query("delete from access_number where number = $1").bind(number.to_string()).execute(tx).await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// One access number.
+pub async fn get_access_number(connection: &mut AnyConnection, number: E164) -> Result<Option<AccessNumber>, sqlx::Error> {
+    let row = sqlx::query("select * from access_number where number = $1").bind(number.to_string()).fetch_optional(connection).await?;
+    row.as_ref().map(access_number).transpose()
+}
+
+/// Every access number in the order of their digits: the inventory is small.
+pub async fn list_access_numbers(connection: &mut AnyConnection) -> Result<Vec<AccessNumber>, sqlx::Error> {
+    let rows = sqlx::query("select * from access_number order by number").fetch_all(connection).await?;
+    rows.iter().map(access_number).collect()
+}
+
+fn judge(config: &Config, reservation: Reservation, now: Timestamp) -> Found {
+    let alive = reservation.released_at.is_none();
+    let in_life = now <= reservation.late_until;
+    match reservation.state {
+        State::Pending if in_life => Found::Pending(reservation),
+        State::Pending | State::Expired => Found::Expired(reservation),
+        State::Claimed | State::Used if alive => Found::Used(reservation),
+        State::Claimed if !in_life => Found::Expired(reservation),
+        State::Claimed if again(config, &reservation, now) => Found::Pending(reservation),
+        State::Claimed | State::Used | State::Superseded | State::Cancelled => Found::None,
+    }
+}
+
+fn again(config: &Config, reservation: &Reservation, now: Timestamp) -> bool {
+    let in_window = reservation.released_at.is_some_and(|at| now <= at + failover_window(config));
+    in_window && i64::from(reservation.claims) < MAX_CLAIMS
+}
+
+fn failover_window(config: &Config) -> Duration {
+    Duration::from_secs(u64::from(config.failover_window_secs))
+}
+
+/// What is kept of a one-time code.
+pub(super) fn code_digest(code: &str) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD_NO_PAD.encode(Sha256::digest(code.as_bytes()))
+}
+
+fn settings_text(settings: &Settings) -> String {
+    serde_json::to_string(settings).expect("settings have only text keys")
+}
+
+/// Forty bits of a digest of everything the choice looks at; a sum over a large inventory still fits.
+fn stamp(number: &AccessNumber, settings: &str) -> i64 {
+    let digest = Sha256::digest(format!("{} {} {} {settings}", number.number, number.country, number.enabled).as_bytes());
+    digest.iter().take(5).fold(0, |stamp, &byte| (stamp << 8) | i64::from(byte))
+}
+
+fn access_number(row: &AnyRow) -> Result<AccessNumber, sqlx::Error> {
+    Ok(AccessNumber {
+        number: parsed(row, "number")?,
+        country: parsed::<Country>(row, "country")?,
+        enabled: row.try_get::<i64, _>("enabled")? != 0,
+        settings: serde_json::from_str(&row.try_get::<String, _>("settings")?).map_err(|error| sqlx::Error::Decode(error.into()))?,
+        created_at: Timestamp::from_micros(row.try_get("created_at_us")?),
+    })
+}
+
+fn reservation(row: &AnyRow) -> Result<Reservation, sqlx::Error> {
+    let state: String = row.try_get("state")?;
+    Ok(Reservation {
+        id: parsed(row, "id")?,
+        subscriber: parsed(row, "subscriber_id")?,
+        access_number: parsed(row, "access_number")?,
+        destination: parsed(row, "destination")?,
+        state: State::parse(&state).ok_or_else(|| sqlx::Error::Decode(format!("reservation state {state}").into()))?,
+        rule: row.try_get("rule")?,
+        created_at: Timestamp::from_micros(row.try_get("created_at_us")?),
+        expires_at: Timestamp::from_micros(row.try_get("expires_at_us")?),
+        late_until: Timestamp::from_micros(row.try_get("late_until_us")?),
+        claims: u32::try_from(row.try_get::<i64, _>("claims")?).unwrap_or(u32::MAX),
+        call: row.try_get::<Option<String>, _>("call_id")?.map(|id| id.parse()).transpose().map_err(decode)?,
+        released_at: row.try_get::<Option<i64>, _>("released_at_us")?.map(Timestamp::from_micros),
+        late: row.try_get::<i64, _>("late")? != 0,
+    })
+}
+
+fn parsed<T>(row: &AnyRow, column: &str) -> Result<T, sqlx::Error>
+where
+    T: std::str::FromStr,
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    row.try_get::<String, _>(column)?.parse().map_err(decode)
+}
+
+fn decode<E: std::error::Error + Send + Sync + 'static>(error: E) -> sqlx::Error {
+    sqlx::Error::Decode(error.into())
+}

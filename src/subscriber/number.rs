@@ -1,0 +1,19 @@
+//! Names and numbers that stand for a subscriber.
+
+use crate::types::{E164, Timestamp};
+
+/// A telephone number that a subscriber has shown to be theirs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VerifiedNumber {
+    /// The number.
+    pub number: E164,
+    /// When it was shown.
+    pub verified_at: Timestamp,
+}
+
+/// A name at the door as it is looked up: trimmed, folded to lower case. None if nothing is left or it is longer than 255 bytes.
+pub fn fold_identity(name: &str) -> Option<String> {
+    const LONGEST: usize = 255;
+    let folded = name.trim().to_lowercase();
+    (!folded.is_empty() && folded.len() <= LONGEST && !folded.chars().any(char::is_control)).then_some(folded)
+}

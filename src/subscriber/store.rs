@@ -1,0 +1,278 @@
+//! All the room's SQL: subscribers, identities, verified numbers, credentials.
+
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row as _};
+
+use super::number::fold_identity;
+use super::{Credential, Kind, Subscriber, VerifiedNumber};
+use crate::types::{CredentialId, E164, Micros, Nanos, Secret, SubscriberId, Timestamp};
+
+/// Adds a subscriber; the account must exist.
+pub async fn create(tx: &mut AnyConnection, subscriber: &Subscriber) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "insert into subscriber (id, account_id, name, home_country, locale, enabled, withholds_number, deck_id, access_wish, \
+         max_calls, spend_cap_micros, max_price_nanos, max_calls_hour, longest_call_secs, created_at_us) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+    )
+    .bind(subscriber.id.to_string())
+    .bind(subscriber.account.to_string())
+    .bind(subscriber.name.as_str())
+    .bind(subscriber.home.as_str())
+    .bind(subscriber.locale.as_str())
+    .bind(i64::from(subscriber.enabled))
+    .bind(i64::from(subscriber.withholds_number))
+    .bind(subscriber.deck.map(|id| id.to_string()))
+    .bind(subscriber.access_wish.map(|number| number.to_string()))
+    .bind(subscriber.max_calls.map(i64::from))
+    .bind(subscriber.spend_cap.map(Micros::get))
+    .bind(subscriber.max_price.map(Nanos::get))
+    .bind(subscriber.max_calls_hour.map(i64::from))
+    .bind(subscriber.longest_call_secs.map(i64::from))
+    .bind(subscriber.created_at.as_micros())
+    .execute(tx)
+    .await
+    .map(drop)
+}
+
+/// Writes over everything but id, account and birth. False if there is none such.
+pub async fn update(tx: &mut AnyConnection, subscriber: &Subscriber) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query(
+        "update subscriber set name = $2, home_country = $3, locale = $4, enabled = $5, withholds_number = $6, deck_id = $7, \
+         access_wish = $8, max_calls = $9, spend_cap_micros = $10, max_price_nanos = $11, max_calls_hour = $12, \
+         longest_call_secs = $13 where id = $1",
+    )
+    .bind(subscriber.id.to_string())
+    .bind(subscriber.name.as_str())
+    .bind(subscriber.home.as_str())
+    .bind(subscriber.locale.as_str())
+    .bind(i64::from(subscriber.enabled))
+    .bind(i64::from(subscriber.withholds_number))
+    .bind(subscriber.deck.map(|id| id.to_string()))
+    .bind(subscriber.access_wish.map(|number| number.to_string()))
+    .bind(subscriber.max_calls.map(i64::from))
+    .bind(subscriber.spend_cap.map(Micros::get))
+    .bind(subscriber.max_price.map(Nanos::get))
+    .bind(subscriber.max_calls_hour.map(i64::from))
+    .bind(subscriber.longest_call_secs.map(i64::from))
+    .execute(tx)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Takes away everything by which a subscriber could be known or call: identities, numbers, credentials, remembered nonces, open
+/// reservations; the row stays, off and without a name, because the books point to it. False if there is none such.
+pub async fn delete(tx: &mut AnyConnection, id: SubscriberId) -> Result<bool, sqlx::Error> {
+    for statement in [
+        "delete from identity where subscriber_id = $1",
+        "delete from subscriber_number where subscriber_id = $1",
+        "delete from credential where subscriber_id = $1",
+        "delete from nonce where subscriber_id = $1",
+        "update reservation_caller set pending = 0 where reservation_id in (select id from reservation where subscriber_id = $1)",
+        "update reservation set state = 'cancelled' where subscriber_id = $1 and state = 'pending'",
+    ] {
+        sqlx::query(statement).bind(id.to_string()).execute(&mut *tx).await?;
+    }
+    let done = sqlx::query("update subscriber set name = '', enabled = 0, access_wish = null where id = $1")
+        .bind(id.to_string())
+        .execute(tx)
+        .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// One subscriber.
+pub async fn get(connection: &mut AnyConnection, id: SubscriberId) -> Result<Option<Subscriber>, sqlx::Error> {
+    let row = sqlx::query("select * from subscriber where id = $1").bind(id.to_string()).fetch_optional(connection).await?;
+    row.as_ref().map(subscriber).transpose()
+}
+
+/// Subscribers in the order of their birth; `after` is the id the last page ended with.
+pub async fn list(connection: &mut AnyConnection, after: Option<SubscriberId>, limit: u32) -> Result<Vec<Subscriber>, sqlx::Error> {
+    let rows = sqlx::query("select * from subscriber where id > $1 order by id limit $2")
+        .bind(after.map_or_else(String::new, |id| id.to_string()))
+        .bind(i64::from(limit))
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(subscriber).collect()
+}
+
+/// Who is called `name` at the door: an identity, or a verified number that is nobody else's.
+pub async fn find(connection: &mut AnyConnection, name: &str) -> Result<Option<Subscriber>, sqlx::Error> {
+    let Some(folded) = fold_identity(name) else { return Ok(None) };
+    let rows = sqlx::query(
+        "select s.* from subscriber s where s.id in (select subscriber_id from identity where name = $1 \
+         union select subscriber_id from subscriber_number where number = $1) limit 2",
+    )
+    .bind(folded)
+    .fetch_all(connection)
+    .await?;
+    if let [row] = rows.as_slice() { subscriber(row).map(Some) } else { Ok(None) }
+}
+
+/// Who has verified `number`; more than one for an office line.
+pub async fn find_by_number(connection: &mut AnyConnection, number: E164) -> Result<Vec<Subscriber>, sqlx::Error> {
+    let rows = sqlx::query(
+        "select s.* from subscriber_number n join subscriber s on s.id = n.subscriber_id where n.number = $1 order by s.id limit 100",
+    )
+    .bind(number.to_string())
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(subscriber).collect()
+}
+
+/// Lets `name` stand for the subscriber. The database's unique violation says that it stands for somebody already;
+/// false says that it is no name.
+pub async fn add_identity(tx: &mut AnyConnection, id: SubscriberId, name: &str) -> Result<bool, sqlx::Error> {
+    let Some(folded) = fold_identity(name) else { return Ok(false) };
+    sqlx::query("insert into identity (name, subscriber_id) values ($1, $2)").bind(folded).bind(id.to_string()).execute(tx).await?;
+    Ok(true)
+}
+
+/// Takes `name` away. False if it was not the subscriber's.
+pub async fn remove_identity(tx: &mut AnyConnection, id: SubscriberId, name: &str) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query("delete from identity where name = $1 and subscriber_id = $2")
+        .bind(fold_identity(name).unwrap_or_default())
+        .bind(id.to_string())
+        .execute(tx)
+        .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// The subscriber's names.
+pub async fn list_identities(connection: &mut AnyConnection, id: SubscriberId) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar("select name from identity where subscriber_id = $1 order by name").bind(id.to_string()).fetch_all(connection).await
+}
+
+/// Notes that the subscriber has shown `number` to be theirs; again is fine and keeps the first time.
+pub async fn add_number(tx: &mut AnyConnection, id: SubscriberId, number: VerifiedNumber) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "insert into subscriber_number (number, subscriber_id, verified_at_us) values ($1, $2, $3) on conflict (number, subscriber_id) do nothing",
+    )
+    .bind(number.number.to_string())
+    .bind(id.to_string())
+    .bind(number.verified_at.as_micros())
+    .execute(tx)
+    .await
+    .map(drop)
+}
+
+/// Takes a number away. False if it was not the subscriber's.
+pub async fn remove_number(tx: &mut AnyConnection, id: SubscriberId, number: E164) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query("delete from subscriber_number where number = $1 and subscriber_id = $2")
+        .bind(number.to_string())
+        .bind(id.to_string())
+        .execute(tx)
+        .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// The subscriber's verified numbers, oldest first.
+pub async fn list_numbers(connection: &mut AnyConnection, id: SubscriberId) -> Result<Vec<VerifiedNumber>, sqlx::Error> {
+    let rows = sqlx::query(
+        "select number, verified_at_us from subscriber_number where subscriber_id = $1 order by verified_at_us, number limit 100",
+    )
+    .bind(id.to_string())
+    .fetch_all(connection)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(VerifiedNumber { number: parsed(row, "number")?, verified_at: Timestamp::from_micros(row.try_get("verified_at_us")?) })
+        })
+        .collect()
+}
+
+/// Adds a credential made by [`Credential::make`].
+pub async fn add_credential(tx: &mut AnyConnection, credential: &Credential) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "insert into credential (id, subscriber_id, kind, device, verifier, sealed, ha1_md5, ha1_sha256, created_at_us) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    )
+    .bind(credential.id.to_string())
+    .bind(credential.subscriber.to_string())
+    .bind(credential.kind.as_str())
+    .bind(credential.device.as_deref())
+    .bind(credential.verifier.expose())
+    .bind(credential.sealed.as_deref())
+    .bind(credential.ha1_md5.as_ref().map(Secret::expose))
+    .bind(credential.ha1_sha256.as_ref().map(Secret::expose))
+    .bind(credential.created_at.as_micros())
+    .execute(tx)
+    .await
+    .map(drop)
+}
+
+/// The subscriber's credentials, revoked ones included.
+pub async fn list_credentials(connection: &mut AnyConnection, id: SubscriberId) -> Result<Vec<Credential>, sqlx::Error> {
+    let rows = sqlx::query("select * from credential where subscriber_id = $1 order by id limit 100")
+        .bind(id.to_string())
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(credential).collect()
+}
+
+/// Takes a credential back, at once. False if it was not the subscriber's or is back already.
+pub async fn revoke_credential(
+    tx: &mut AnyConnection,
+    subscriber: SubscriberId,
+    id: CredentialId,
+    now: Timestamp,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query("update credential set revoked_at_us = $3 where id = $1 and subscriber_id = $2 and revoked_at_us is null")
+        .bind(id.to_string())
+        .bind(subscriber.to_string())
+        .bind(now.as_micros())
+        .execute(tx)
+        .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+fn subscriber(row: &AnyRow) -> Result<Subscriber, sqlx::Error> {
+    let small = |column: &str| -> Result<Option<u32>, sqlx::Error> {
+        Ok(row.try_get::<Option<i64>, _>(column)?.map(|value| u32::try_from(value).unwrap_or(0)))
+    };
+    Ok(Subscriber {
+        id: parsed(row, "id")?,
+        account: parsed(row, "account_id")?,
+        name: row.try_get("name")?,
+        home: parsed(row, "home_country")?,
+        locale: row.try_get("locale")?,
+        enabled: row.try_get::<i64, _>("enabled")? != 0,
+        withholds_number: row.try_get::<i64, _>("withholds_number")? != 0,
+        deck: row.try_get::<Option<String>, _>("deck_id")?.map(|id| id.parse().map_err(decode)).transpose()?,
+        access_wish: row.try_get::<Option<String>, _>("access_wish")?.map(|number| number.parse().map_err(decode)).transpose()?,
+        max_calls: small("max_calls")?,
+        spend_cap: row.try_get::<Option<i64>, _>("spend_cap_micros")?.map(Micros::new),
+        max_price: row.try_get::<Option<i64>, _>("max_price_nanos")?.map(Nanos::new),
+        max_calls_hour: small("max_calls_hour")?,
+        longest_call_secs: small("longest_call_secs")?,
+        created_at: Timestamp::from_micros(row.try_get("created_at_us")?),
+    })
+}
+
+fn credential(row: &AnyRow) -> Result<Credential, sqlx::Error> {
+    let kind: String = row.try_get("kind")?;
+    Ok(Credential {
+        id: parsed(row, "id")?,
+        subscriber: parsed(row, "subscriber_id")?,
+        kind: Kind::parse(&kind).ok_or_else(|| sqlx::Error::Decode(format!("credential kind {kind}").into()))?,
+        device: row.try_get("device")?,
+        verifier: Secret::new(row.try_get::<String, _>("verifier")?),
+        sealed: row.try_get("sealed")?,
+        ha1_md5: row.try_get::<Option<String>, _>("ha1_md5")?.map(Secret::new),
+        ha1_sha256: row.try_get::<Option<String>, _>("ha1_sha256")?.map(Secret::new),
+        created_at: Timestamp::from_micros(row.try_get("created_at_us")?),
+        last_used_at: row.try_get::<Option<i64>, _>("last_used_at_us")?.map(Timestamp::from_micros),
+        revoked_at: row.try_get::<Option<i64>, _>("revoked_at_us")?.map(Timestamp::from_micros),
+    })
+}
+
+fn parsed<T>(row: &AnyRow, column: &str) -> Result<T, sqlx::Error>
+where
+    T: std::str::FromStr,
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    row.try_get::<String, _>(column)?.parse().map_err(decode)
+}
+
+fn decode<E: std::error::Error + Send + Sync + 'static>(error: E) -> sqlx::Error {
+    sqlx::Error::Decode(error.into())
+}
