@@ -74,7 +74,7 @@ pub async fn start_with(config: Config, clock: Clock, random: Random) -> Result<
         listener.local_addr().map_err(|source| StartError::Listen { key: "http.listen", address: config.http.listen, source })?;
     let stop = CancellationToken::new();
     let http = tokio::spawn(async move { drop(listener) });
-    Ok(Running { http_addr, sip_addr: config.sip.listen, stop, http })
+    Ok(Running { http_addr, sip_addr: config.sip.listen[0], stop, http })
 }
 
 impl Running {

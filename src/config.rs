@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::{b2bua, sip};
+
 /// The documented defaults, embedded: what runs when nobody says otherwise.
 pub const DEFAULTS: &str = include_str!("../config.default.toml");
 
@@ -24,7 +26,9 @@ pub struct Config {
     /// The web doors.
     pub http: Http,
     /// The SIP door.
-    pub sip: Sip,
+    pub sip: sip::Config,
+    /// The switchboard.
+    pub calls: b2bua::Config,
 }
 
 /// Where the books are kept.
@@ -39,14 +43,6 @@ pub struct Database {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Http {
-    /// Address and port; port 0 takes a free one.
-    pub listen: SocketAddr,
-}
-
-/// The SIP door.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Sip {
     /// Address and port; port 0 takes a free one.
     pub listen: SocketAddr,
 }
@@ -80,7 +76,8 @@ impl Default for Config {
             database: Database::default(),
             log: Log::default(),
             http: Http::default(),
-            sip: Sip::default(),
+            sip: sip::Config::default(),
+            calls: b2bua::Config::default(),
         }
     }
 }
@@ -94,12 +91,6 @@ impl Default for Log {
 impl Default for Http {
     fn default() -> Self {
         Self { listen: SocketAddr::from(([127, 0, 0, 1], 8080)) }
-    }
-}
-
-impl Default for Sip {
-    fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 5060)) }
     }
 }
 

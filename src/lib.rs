@@ -20,4 +20,5 @@ pub mod b2bua;
 pub mod app;
 pub mod command;
 pub mod config;
+pub mod demo;
 pub mod simulate;

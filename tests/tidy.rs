@@ -32,7 +32,10 @@ const ROOMS: &[(&str, &[&str])] = &[
 const TOUCH: &[(&[&str], &[&str])] = &[
     (&["sqlx::"], &["database.rs", "*/store.rs", "b2bua/books.rs", "b2bua/books/", "app.rs"]),
     (&["axum::", "hyper::", "hyper_util::"], &["http/"]),
-    (&["tokio::net", "std::net::UdpSocket", "std::net::Tcp", "socket2::"], &["sip/", "app.rs", "http/server.rs", "http/tls.rs", "command/"]),
+    (
+        &["tokio::net", "std::net::UdpSocket", "std::net::Tcp", "socket2::"],
+        &["sip/", "app.rs", "http/server.rs", "http/tls.rs", "command/"],
+    ),
     (&["reqwest::"], &["simulate.rs", "simulate/", "command/"]),
     (&["SystemTime::now", "Instant::now"], &["types/clock.rs"]),
     (&["getrandom::"], &["types/random.rs"]),
