@@ -127,11 +127,10 @@ fn number(settings: &Settings, address: &Address<'_>) -> Option<E164> {
 /// The number that `typed` means by the trunk's rules: `+CC`, `00CC`, `011CC`, bare country code, national.
 pub fn number_of(settings: &Settings, typed: &str) -> Option<E164> {
     let digits: String = typed.chars().filter(|character| !matches!(character, '-' | '.' | '(' | ')' | ' ')).collect();
-    let (plus, rest) = digits.strip_prefix('+').map_or((false, digits.as_str()), |rest| (true, rest));
+    let rest = digits.strip_prefix('+').unwrap_or(&digits);
     if rest.is_empty() || rest.len() > 32 || !rest.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    let _ = plus;
     let digits = apply(&settings.rules_in, digits);
     if digits.starts_with('+') {
         return digits.parse().ok();
@@ -143,7 +142,10 @@ pub fn number_of(settings: &Settings, typed: &str) -> Option<E164> {
         Bare::International => after("00").or_else(|| after("011")).or_else(bare).or_else(national),
         // 00 begins no national number, but 011 does: 0113 is Leeds.
         Bare::National => after("00").or_else(national),
-        Bare::Auto => after("00").or_else(national).or_else(|| after("011")).or_else(bare),
+        Bare::Auto => {
+            let readings = [after("00"), national(), after("011"), bare()];
+            readings.into_iter().flatten().find(|number| number.likely()).or_else(|| readings.into_iter().flatten().next())
+        }
     }
 }
 
@@ -154,9 +156,22 @@ pub fn write_number(settings: &Settings, number: E164) -> String {
         Format::ZeroZero => format!("00{}", number.digits()),
         Format::ZeroOneOne => format!("011{}", number.digits()),
         Format::Bare => number.digits(),
-        Format::National => number.to_string(),
+        Format::National => national(settings, number),
     };
     apply(&settings.rules_out, written)
+}
+
+/// As dialled inside the trunk's country; abroad with the international prefix that country dials.
+fn national(settings: &Settings, number: E164) -> String {
+    let Some(country) = settings.country else { return number.to_string() };
+    if number.country() == Some(country)
+        && let Some(national) = number.national()
+    {
+        return national;
+    }
+    let abroad = ["00", "011", "0011", "810", "010"].map(|prefix| format!("{prefix}{}", number.digits()));
+    let understood = abroad.into_iter().find(|typed| E164::parse(typed, country) == Ok(number));
+    understood.unwrap_or_else(|| format!("00{}", number.digits()))
 }
 
 /// Replaces the beginning by the rule with the longest `strip` that fits.

@@ -43,6 +43,12 @@ impl E164 {
         numbering_plan::of_number(&self.digits()).map(|plan| plan.country)
     }
 
+    /// Whether the number looks like one its country hands out; a number of no country's plan does not.
+    pub fn likely(self) -> bool {
+        let digits = self.digits();
+        numbering_plan::of_number(&digits).is_some_and(|plan| digits.strip_prefix(plan.calling_code).is_some_and(|part| plan.likely(part)))
+    }
+
     /// The national part in its country's own writing, with the trunk prefix: what some trunks want to hear or say.
     pub fn national(self) -> Option<String> {
         let digits = self.digits();
