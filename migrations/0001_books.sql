@@ -2,18 +2,17 @@
 -- Both SQLite and PostgreSQL read this file: bigint for money (micro-units), prices (nano-units), times (microseconds UTC)
 -- and yes/no (1/0); text for ids and numbers ('+' and digits). Constraints are named; a name becomes a refusal.
 
--- Money of one owner in one currency. balance and held are caches, written in the same transaction as what they sum.
+-- Money of one owner in one currency. The balance is a cache, written in the same transaction as what it sums; what is held is
+-- summed from the open holds whenever it is asked for.
 create table account (
     id text primary key,
     currency text not null,
     credit_limit_micros bigint not null default 0,
     balance_micros bigint not null default 0,
-    held_micros bigint not null default 0,
     posting_seq bigint not null default 0,       -- number of the newest posting of the chain
     posting_hash text not null default '',       -- its hash
     locked_at_us bigint not null default 0,      -- touched to lock the row in both databases alike
-    created_at_us bigint not null,
-    constraint account_held_not_negative check (held_micros >= 0)
+    created_at_us bigint not null
 );
 
 create table subscriber (
@@ -31,6 +30,8 @@ create table subscriber (
     max_price_nanos bigint,                      -- a minute
     max_calls_hour bigint,
     longest_call_secs bigint,
+    spent_day_us bigint not null default 0,      -- 00:00 UTC of the day that spent_micros counts
+    spent_micros bigint not null default 0,      -- settled that day, for the cap
     created_at_us bigint not null
 );
 

@@ -1,7 +1,8 @@
 use std::fmt;
 
 /// The two halves of a call: A is the caller (the user), B the destination.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Side {
     /// The caller, initiator or user.
     A,

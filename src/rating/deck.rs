@@ -1,0 +1,266 @@
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::Rate;
+use crate::types::{Currency, DeckId, DeckVersionId, E164, Micros, Timestamp};
+
+/// A prefix as one integer that sorts as its digits do: four bits a digit from the top, the length in the lowest four.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Prefix(u64);
+
+/// Digits of the longest prefix: a whole number.
+const LONGEST: usize = 15;
+/// "No shorter prefix of this deck covers it."
+const NO_PARENT: u32 = u32::MAX;
+
+impl Prefix {
+    /// From 1 to 15 digits, without plus.
+    pub fn parse(digits: &str) -> Option<Self> {
+        let sound = (1..=LONGEST).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
+        if !sound {
+            return None;
+        }
+        let packed = digits.bytes().fold(0_u64, |packed, byte| packed << 4 | u64::from(byte - b'0'));
+        let length = u32::try_from(digits.len()).ok()?;
+        Some(Self(packed << (64 - 4 * length) | u64::from(length)))
+    }
+
+    const fn length(self) -> u64 {
+        self.0 & 15
+    }
+
+    const fn covers(self, other: Self) -> bool {
+        let unread = 64 - 4 * self.length();
+        self.length() <= other.length() && self.0 >> unread == other.0 >> unread
+    }
+}
+
+impl std::fmt::Display for Prefix {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        (0..self.length()).try_for_each(|place| write!(f, "{}", self.0 >> (60 - 4 * place) & 15))
+    }
+}
+
+/// The rates of one deck version: compact, immutable, sorted by prefix.
+///
+/// A look-up finds the last prefix that sorts before the number and climbs from there to its shorter relatives, so it reads
+/// a few dozen words whatever the size of the deck.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Table {
+    prefixes: Vec<Prefix>,
+    parents: Vec<u32>,
+    rate_of: Vec<u32>,
+    name_of: Vec<u32>,
+    rates: Vec<Rate>,
+    names: Vec<Box<str>>,
+}
+
+/// One row of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Row<'t> {
+    /// The digits it is for.
+    pub prefix: Prefix,
+    /// What the deck calls them.
+    pub name: &'t str,
+    /// What they cost.
+    pub rate: &'t Rate,
+}
+
+impl Table {
+    /// How many rates.
+    pub const fn len(&self) -> usize {
+        self.prefixes.len()
+    }
+
+    /// Whether it prices nothing.
+    pub const fn is_empty(&self) -> bool {
+        self.prefixes.is_empty()
+    }
+
+    /// The rate of the longest prefix of `number`. Price never decides.
+    pub fn find(&self, number: E164) -> Option<Row<'_>> {
+        let number = Prefix::parse(&number.digits())?;
+        let mut at = self.prefixes.partition_point(|&prefix| prefix <= number).checked_sub(1)?;
+        while !self.prefixes[at].covers(number) {
+            at = usize::try_from(self.parents[at]).ok().filter(|_| self.parents[at] != NO_PARENT)?;
+        }
+        Some(self.row(at))
+    }
+
+    /// The rate of exactly this prefix.
+    pub fn get(&self, prefix: Prefix) -> Option<Row<'_>> {
+        self.prefixes.binary_search(&prefix).ok().map(|at| self.row(at))
+    }
+
+    /// The rate that covered numbers of this prefix before it had one of its own.
+    pub fn covering(&self, prefix: Prefix) -> Option<Row<'_>> {
+        let end = self.prefixes.partition_point(|&other| other < prefix);
+        let mut at = end.checked_sub(1)?;
+        while !self.prefixes[at].covers(prefix) {
+            at = usize::try_from(self.parents[at]).ok().filter(|_| self.parents[at] != NO_PARENT)?;
+        }
+        Some(self.row(at))
+    }
+
+    /// All rows, by prefix.
+    pub fn rows(&self) -> impl Iterator<Item = Row<'_>> {
+        (0..self.len()).map(|at| self.row(at))
+    }
+
+    fn row(&self, at: usize) -> Row<'_> {
+        let index = |places: &[u32]| usize::try_from(places[at]).expect("an index fits");
+        Row { prefix: self.prefixes[at], name: &self.names[index(&self.name_of)], rate: &self.rates[index(&self.rate_of)] }
+    }
+}
+
+/// Gathers rows in any order and shares what repeats.
+#[derive(Debug, Default)]
+pub struct TableBuilder {
+    rows: Vec<(Prefix, u32, u32)>,
+    rates: HashMap<Rate, u32>,
+    names: HashMap<Box<str>, u32>,
+}
+
+impl TableBuilder {
+    /// Adds a row. Rows of a prefix seen before are kept too; [`TableBuilder::build`] keeps the first.
+    pub fn add(&mut self, prefix: Prefix, name: &str, rate: Rate) {
+        let fresh = u32::try_from(self.rates.len()).expect("fewer rates than rows");
+        let rate = *self.rates.entry(rate).or_insert(fresh);
+        let name = match self.names.get(name) {
+            Some(&known) => known,
+            None => {
+                let fresh = u32::try_from(self.names.len()).expect("fewer names than rows");
+                self.names.insert(name.into(), fresh);
+                fresh
+            }
+        };
+        self.rows.push((prefix, rate, name));
+    }
+
+    /// How many rows were added.
+    pub const fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// The finished table.
+    pub fn build(mut self) -> Table {
+        self.rows.sort_by_key(|row| row.0);
+        self.rows.dedup_by_key(|row| row.0);
+        let mut table = Table { rates: in_order(self.rates), names: in_order(self.names), ..Table::default() };
+        let mut open: Vec<u32> = Vec::with_capacity(LONGEST);
+        for (at, (prefix, rate, name)) in (0_u32..).zip(self.rows) {
+            while open.last().is_some_and(|&shorter| !table.prefixes[usize::try_from(shorter).expect("an index fits")].covers(prefix)) {
+                open.pop();
+            }
+            table.parents.push(open.last().copied().unwrap_or(NO_PARENT));
+            open.push(at);
+            table.prefixes.push(prefix);
+            table.rate_of.push(rate);
+            table.name_of.push(name);
+        }
+        table
+    }
+}
+
+fn in_order<T>(places: HashMap<T, u32>) -> Vec<T> {
+    let mut pairs: Vec<(T, u32)> = places.into_iter().collect();
+    pairs.sort_by_key(|pair| pair.1);
+    pairs.into_iter().map(|pair| pair.0).collect()
+}
+
+/// The price of a destination, copied from the deck version that is valid now: a call carries it to its end.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quote {
+    /// The tariff.
+    pub deck: DeckId,
+    /// Its version.
+    pub version: DeckVersionId,
+    /// The prefix that matched.
+    pub prefix: String,
+    /// What the deck calls it.
+    pub name: String,
+    /// What the prices are in.
+    pub currency: Currency,
+    /// The price.
+    pub rate: Rate,
+}
+
+impl Quote {
+    /// How long `available` lasts, at most `longest_secs`.
+    pub fn affordable(&self, available: Micros, longest_secs: u32) -> u32 {
+        self.rate.affordable(available, longest_secs)
+    }
+}
+
+/// One version of a deck in memory.
+#[derive(Debug, Clone)]
+pub struct Version {
+    /// Which one.
+    pub id: DeckVersionId,
+    /// Later numbers win among versions valid from the same time.
+    pub number: i64,
+    /// Valid from here on.
+    pub effective_from: Timestamp,
+    /// Its rates.
+    pub table: Arc<Table>,
+}
+
+/// A deck in memory.
+#[derive(Debug, Clone)]
+pub struct Deck {
+    /// Which one.
+    pub id: DeckId,
+    /// What its prices are in.
+    pub currency: Currency,
+    /// Its versions, oldest validity first.
+    pub versions: Vec<Version>,
+}
+
+impl Deck {
+    /// The version valid at `at`.
+    pub fn valid(&self, at: Timestamp) -> Option<&Version> {
+        self.versions.iter().rev().find(|version| version.effective_from <= at)
+    }
+}
+
+/// All decks as of one moment.
+#[derive(Debug, Default)]
+pub struct Shelf {
+    /// By id.
+    pub decks: HashMap<DeckId, Deck>,
+    /// For subscribers without a deck of their own.
+    pub default: Option<DeckId>,
+}
+
+/// The decks in memory; every clone sees the same shelf, which is swapped whole.
+#[derive(Debug, Clone, Default)]
+pub struct Decks(Arc<RwLock<Arc<Shelf>>>);
+
+impl Decks {
+    /// The shelf as it stands; it does not change under its reader.
+    pub fn shelf(&self) -> Arc<Shelf> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts a new shelf in place.
+    pub fn swap(&self, shelf: Shelf) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(shelf);
+    }
+
+    /// The price of `destination` at `at` by `deck`, or by the default deck. None: no price, no call.
+    pub fn quote(&self, deck: Option<DeckId>, destination: E164, at: Timestamp) -> Option<Quote> {
+        let shelf = self.shelf();
+        let deck = shelf.decks.get(&deck.or(shelf.default)?)?;
+        let version = deck.valid(at)?;
+        let row = version.table.find(destination)?;
+        Some(Quote {
+            deck: deck.id,
+            version: version.id,
+            prefix: row.prefix.to_string(),
+            name: row.name.to_owned(),
+            currency: deck.currency,
+            rate: row.rate.clone(),
+        })
+    }
+}
