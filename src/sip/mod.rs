@@ -6,6 +6,7 @@
 
 pub mod endpoint;
 pub mod leg;
+pub mod transaction;
 
 pub use endpoint::{Config, Endpoint, Source, SourcePolicy, Strangers};
 pub use leg::{
