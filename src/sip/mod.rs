@@ -6,6 +6,9 @@
 
 pub mod endpoint;
 pub mod leg;
+pub mod net;
+pub mod overload;
+pub mod target;
 pub mod transaction;
 
 pub use endpoint::{Config, Endpoint, Source, SourcePolicy, Strangers};

@@ -123,14 +123,14 @@ mod tests {
     fn a_repeat_hears_the_latest_provisional() {
         let mut machine = ServerInvite::start(Bytes::from_static(b"100"), &mut Acts::default());
         machine.respond(180, RINGING, false, &Intervals::default(), &mut Acts::default());
-        assert_eq!(acts(|it| drop(machine.repeated(it))).send[0], Some(RINGING));
+        assert_eq!(acts(|it| assert_eq!(machine.repeated(it), ServerNews::Nothing)).send[0], Some(RINGING));
     }
 
     #[test]
     fn a_refusal_repeats_until_the_ack() {
         let intervals = Intervals::default();
         let mut machine = ServerInvite::start(Bytes::new(), &mut Acts::default());
-        let first = acts(|it| drop(machine.respond(486, BUSY, false, &intervals, it)));
+        let first = acts(|it| assert!(machine.respond(486, BUSY, false, &intervals, it)));
         assert_eq!(first.arm, [Some((Letter::G, intervals.t1)), Some((Letter::H, intervals.patience()))]);
         for next in [1, 2, 4, 4] {
             let again = acts(|it| machine.fired(Letter::G, &intervals, it));

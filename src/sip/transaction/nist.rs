@@ -9,7 +9,6 @@ use super::{Acts, Intervals, Letter};
 pub struct Server {
     /// None while nobody has answered; a repeat is then absorbed in silence.
     response: Option<Bytes>,
-    over: bool,
 }
 
 impl Server {
