@@ -4,8 +4,10 @@
 //! [`Endpoint::invite`], and either way hands out a [`Leg`], which takes commands and tells events. Behind the door one task owns one
 //! sans-IO core; tags, branches, CSeq numbers, retransmissions, forks, races and routes never come out of it.
 
+pub mod digest;
 pub mod endpoint;
 pub mod leg;
+pub mod msg;
 pub mod net;
 pub mod overload;
 pub mod target;
