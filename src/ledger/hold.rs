@@ -42,3 +42,187 @@ pub struct Slice {
     /// Whether asking for more may help: neither the longest call nor the end of credit is reached.
     pub more: bool,
 }
+
+impl Limits {
+    /// The first reason to turn the call away before its price is known.
+    pub fn admit(&self, usage: &Usage) -> Result<(), Refusal> {
+        if usage.calls >= self.max_calls {
+            return Err(Refusal::TooManyCalls);
+        }
+        if usage.calls_hour >= self.max_calls_hour {
+            return Err(Refusal::TooFast);
+        }
+        Ok(())
+    }
+
+    /// What is left of the day's cap.
+    fn cap_left(&self, usage: &Usage) -> Result<Micros, MoneyError> {
+        self.spend_cap.minus(usage.spent)?.minus(usage.held)
+    }
+}
+
+/// The first slice of a call, or why there is none. `account` and `usage` do not contain this call yet.
+pub fn authorise(
+    config: &Config,
+    limits: &Limits,
+    account: &Account,
+    usage: &Usage,
+    rate: &Rate,
+) -> Result<Result<Slice, Refusal>, MoneyError> {
+    if let Err(refusal) = limits.admit(usage) {
+        return Ok(Err(refusal));
+    }
+    if rate.per_minute > limits.max_price {
+        return Ok(Err(Refusal::NoRate));
+    }
+    let longest = limits.longest_call_secs;
+    let (credit, cap) = (account.available()?, limits.cap_left(usage)?);
+    let wanted = rate.first_secs.max(config.slice_secs).min(longest);
+    let needed = rate.first_secs.max(config.min_talk_secs).min(longest);
+    let slice = slice_within(rate, credit.min(cap), wanted, longest)?;
+    if slice.funded_secs >= needed {
+        return Ok(Ok(slice));
+    }
+    let by_credit = rate.affordable(credit, longest);
+    Ok(Err(if by_credit >= needed { Refusal::SpendCap } else { Refusal::NotEnoughCredit }))
+}
+
+/// One slice more for a running call, or what credit and cap still allow; none if that is nothing. `account` and `usage`
+/// contain the call's own hold.
+pub fn extend(
+    config: &Config,
+    limits: &Limits,
+    account: &Account,
+    usage: &Usage,
+    rate: &Rate,
+    hold: (Micros, u32),
+) -> Result<Option<Slice>, MoneyError> {
+    let (amount, funded_secs) = hold;
+    let longest = limits.longest_call_secs;
+    if funded_secs >= longest {
+        return Ok(None);
+    }
+    let spendable = account.available()?.min(limits.cap_left(usage)?).max(Micros::ZERO).plus(amount)?;
+    let wanted = funded_secs.saturating_add(config.slice_secs.max(rate.next_secs)).min(longest);
+    let slice = slice_within(rate, spendable, wanted, longest)?;
+    Ok((slice.funded_secs > funded_secs).then_some(Slice { amount: slice.amount.max(amount), ..slice }))
+}
+
+/// What a call of `duration` costs its hold: never more than the hold, never a second beyond what was funded.
+pub fn settle(rate: &Rate, duration: std::time::Duration, funded_secs: u32) -> Result<crate::rating::Charge, MoneyError> {
+    rate.charge(crate::rating::whole_seconds(duration).min(funded_secs))
+}
+
+/// A slice that pays for `wanted_secs`, or for as much of it as `spendable` does. What is set aside pays for whole steps, so
+/// the talk it funds may be longer than was asked for.
+fn slice_within(rate: &Rate, spendable: Micros, wanted_secs: u32, longest: u32) -> Result<Slice, MoneyError> {
+    let affordable = rate.affordable(spendable, longest);
+    let secs = wanted_secs.min(affordable);
+    let amount = rate.charge(secs)?.amount;
+    let funded_secs = rate.affordable(amount, longest).min(affordable);
+    Ok(Slice { amount, funded_secs, more: funded_secs < longest && funded_secs < affordable })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::rating::Rounding;
+    use crate::types::{AccountId, Clock, Random, Timestamp};
+
+    const LIMITS: Limits = Limits {
+        max_calls: 2,
+        spend_cap: Micros::new(10_000_000),
+        max_price: Nanos::new(1_000_000_000),
+        max_calls_hour: 20,
+        longest_call_secs: 7200,
+    };
+
+    fn rate(first_secs: u32, next_secs: u32) -> Rate {
+        Rate {
+            per_minute: Nanos::new(600_000_000),
+            connect_fee: Micros::ZERO,
+            first_secs,
+            next_secs,
+            min_secs: 0,
+            min_charge: Micros::ZERO,
+            grace_secs: 0,
+            rounding: Rounding::Up,
+        }
+    }
+
+    fn account(balance: i64, held: i64) -> Account {
+        let clock = Clock::manual(Timestamp::from_micros(1_900_000_000_000_000));
+        Account {
+            id: AccountId::new(&clock, &Random::seeded(1)),
+            currency: "EUR".parse().unwrap(),
+            credit_limit: Micros::ZERO,
+            balance: Micros::new(balance),
+            held: Micros::new(held),
+        }
+    }
+
+    fn usage(calls: u32, spent: i64, held: i64) -> Usage {
+        Usage { calls, calls_hour: calls, spent: Micros::new(spent), held: Micros::new(held) }
+    }
+
+    fn first(balance: i64, usage: &Usage, rate: &Rate) -> Result<(i64, u32, bool), Refusal> {
+        authorise(&Config::default(), &LIMITS, &account(balance, usage.held.get()), usage, rate)
+            .unwrap()
+            .map(|slice| (slice.amount.get(), slice.funded_secs, slice.more))
+    }
+
+    fn next(balance: i64, usage: &Usage, rate: &Rate, hold: (i64, u32)) -> Option<(i64, u32, bool)> {
+        let account = account(balance, usage.held.get());
+        extend(&Config::default(), &LIMITS, &account, usage, rate, (Micros::new(hold.0), hold.1))
+            .unwrap()
+            .map(|slice| (slice.amount.get(), slice.funded_secs, slice.more))
+    }
+
+    #[test]
+    fn the_worked_example_of_section_5() {
+        for steps in [rate(1, 1), rate(60, 60)] {
+            let more = steps.first_secs == 1;
+            assert_eq!(first(1_000_000, &usage(0, 0, 0), &steps), Ok((600_000, 60, more)));
+        }
+        assert_eq!(next(1_000_000, &usage(1, 0, 600_000), &rate(1, 1), (600_000, 60)), Some((1_000_000, 100, false)));
+        assert_eq!(next(1_000_000, &usage(1, 0, 600_000), &rate(60, 60), (600_000, 60)), None);
+        assert_eq!(settle(&rate(1, 1), Duration::from_millis(100_200), 100).unwrap().amount.get(), 1_000_000, "our delay is ours");
+        assert_eq!(settle(&rate(60, 60), Duration::from_secs(60), 60).unwrap().amount.get(), 600_000);
+        let during_the_first = usage(1, 0, 600_000);
+        assert_eq!(first(1_000_000, &during_the_first, &rate(1, 1)), Ok((400_000, 40, false)));
+        assert_eq!(next(1_000_000, &usage(2, 0, 1_000_000), &rate(1, 1), (600_000, 60)), None);
+        assert_eq!(first(1_000_000, &during_the_first, &rate(60, 60)), Err(Refusal::NotEnoughCredit));
+    }
+
+    #[test]
+    fn each_limit_says_its_own_reason() {
+        assert_eq!(first(9_000_000, &usage(2, 0, 0), &rate(1, 1)), Err(Refusal::TooManyCalls));
+        assert_eq!(first(9_000_000, &Usage { calls_hour: 20, ..usage(0, 0, 0) }, &rate(1, 1)), Err(Refusal::TooFast));
+        let dear = Rate { per_minute: Nanos::new(1_000_000_001), ..rate(1, 1) };
+        assert_eq!(first(9_000_000, &usage(0, 0, 0), &dear), Err(Refusal::NoRate));
+        assert_eq!(first(9_000_000, &usage(0, 9_800_000, 0), &rate(1, 1)), Err(Refusal::SpendCap));
+        assert_eq!(first(299_999, &usage(0, 0, 0), &rate(1, 1)), Err(Refusal::NotEnoughCredit));
+        assert_eq!(first(300_000, &usage(0, 0, 0), &rate(1, 1)), Ok((300_000, 30, false)));
+        assert_eq!(first(9_000_000, &usage(0, 9_500_000, 0), &rate(1, 1)), Ok((500_000, 50, false)), "a near cap makes a short slice");
+    }
+
+    #[test]
+    fn a_free_call_holds_nothing_and_still_counts() {
+        let free = Rate { per_minute: Nanos::ZERO, ..rate(60, 60) };
+        assert_eq!(first(0, &usage(1, 0, 0), &free), Ok((0, 7200, false)));
+        assert_eq!(first(0, &usage(2, 0, 0), &free), Err(Refusal::TooManyCalls));
+    }
+
+    #[test]
+    fn a_call_never_grows_beyond_the_longest() {
+        let (mut hold, mut steps) = ((600_000, 60), 0);
+        while let Some((amount, funded, _)) = next(i64::MAX / 4, &usage(1, 0, 0), &Rate { per_minute: Nanos::new(1), ..rate(1, 1) }, hold) {
+            assert!(funded > hold.1);
+            (hold, steps) = ((amount, funded), steps + 1);
+        }
+        assert_eq!(hold.1, 7200);
+        assert!(steps > 0);
+    }
+}
