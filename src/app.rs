@@ -1,8 +1,9 @@
 //! Assembly: opens what the settings name, starts the doors, and stops them in order.
 
 use std::io;
+use std::io::Write as _;
 use std::net::SocketAddr;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use tokio::net::TcpListener;
@@ -10,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::database::Database;
+use crate::subscriber::credential::Sealer;
 use crate::types::{Clock, Random};
 
 /// Why the server did not start. Every text says what to do.
@@ -22,6 +24,16 @@ pub enum StartError {
         path: String,
         /// What the system says.
         source: io::Error,
+    },
+    /// A file that holds a secret.
+    #[error("{key}: {path}: {problem}")]
+    SecretFile {
+        /// The key of the settings.
+        key: &'static str,
+        /// As configured.
+        path: String,
+        /// What is wrong and what to do.
+        problem: String,
     },
     /// The database cannot be opened.
     #[error("database.url = \"{url}\": {source}. Check that the server runs and the address is right")]
@@ -63,8 +75,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 pub async fn start_with(config: Config, clock: Clock, random: Random) -> Result<Running, StartError> {
     let _ = (clock, random);
     make_data_dir(&config.data_dir)?;
-    let url = config.database_url();
-    let _database = Database::open(&url).await.map_err(|source| StartError::Database { url: without_password(&url), source })?;
+    let _database = open_books(&config).await?;
     let listener = TcpListener::bind(config.http.listen).await.map_err(|source| StartError::Listen {
         key: "http.listen",
         address: config.http.listen,
@@ -98,6 +109,57 @@ fn make_data_dir(path: &Path) -> Result<(), StartError> {
         .map_err(|source| StartError::DataDir { path: path.display().to_string(), source })
 }
 
+/// Opens the database of the books and brings its tables up to date.
+pub async fn open_books(config: &Config) -> Result<Database, StartError> {
+    let url = config.database_url();
+    Database::open(&url).await.map_err(|source| StartError::Database { url: without_password(&url), source })
+}
+
+/// The key that seals secrets, made at the first start. It lives outside the database, so that a stolen copy of the books opens
+/// nothing.
+pub fn master_key(config: &Config, random: &Random) -> Result<Sealer, StartError> {
+    let path = config.master_key();
+    let told = |problem: String| StartError::SecretFile { key: "master_key_file", path: path.display().to_string(), problem };
+    let bytes = match read_secret(&path) {
+        Ok(bytes) => bytes,
+        Err(ReadSecret::Missing) => {
+            let mut key = [0; 32];
+            random.fill(&mut key);
+            let mut file = std::fs::OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&path)
+                .map_err(|error| told(format!("cannot be made: {error}. Make the directory writable, or name another file")))?;
+            file.write_all(&key)
+                .and_then(|()| file.sync_all())
+                .map_err(|error| told(format!("cannot be written: {error}. Make room, then remove the file")))?;
+            key.to_vec()
+        }
+        Err(ReadSecret::Problem(problem)) => return Err(told(problem)),
+    };
+    Sealer::from_key_file(&bytes).map_err(|error| told(error.to_string()))
+}
+
+/// Why a file with a secret was not read.
+enum ReadSecret {
+    Missing,
+    Problem(String),
+}
+
+/// Reads a file that nobody else may read.
+fn read_secret(path: &Path) -> Result<Vec<u8>, ReadSecret> {
+    let unreadable = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => ReadSecret::Missing,
+        _ => ReadSecret::Problem(format!("cannot be read: {error}. Check its owner and mode")),
+    };
+    let mode = std::fs::metadata(path).map_err(unreadable)?.permissions().mode();
+    if mode & 0o007 != 0 {
+        return Err(ReadSecret::Problem(format!("everybody on this machine may read it (mode {:03o}): chmod 600 it", mode & 0o777)));
+    }
+    std::fs::read(path).map_err(unreadable)
+}
+
 /// `postgres://user:secret@host/name` without the secret.
 fn without_password(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
@@ -109,6 +171,28 @@ fn without_password(url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn config_in(folder: &Path) -> Config {
+        Config { data_dir: folder.to_owned(), ..Config::default() }
+    }
+
+    #[test]
+    fn the_master_key_is_made_once_and_nobody_else_may_read_it() {
+        let folder = std::env::temp_dir().join(format!("callthrough-key-{}", Random::system().alphanumeric(12)));
+        make_data_dir(&folder).unwrap();
+        let config = config_in(&folder);
+        let sealed = master_key(&config, &Random::seeded(1)).unwrap().seal("secret", &Random::seeded(2));
+        assert!(master_key(&config, &Random::seeded(3)).unwrap().open(&sealed).is_ok(), "the second start finds the same key");
+        let file = config.master_key();
+        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+        let error = master_key(&config, &Random::seeded(1)).unwrap_err().to_string();
+        assert!(error.contains("master_key_file") && error.contains("644") && error.contains("chmod 600"), "{error}");
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        std::fs::write(&file, "short").unwrap();
+        assert!(master_key(&config, &Random::seeded(1)).is_err());
+        std::fs::remove_dir_all(folder).unwrap();
+    }
 
     #[test]
     fn a_password_is_never_shown() {

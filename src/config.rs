@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::{b2bua, sip};
+use crate::{b2bua, callthrough, geoip, jobs, ledger, rating, sip, subscriber};
 
 /// The documented defaults, embedded: what runs when nobody says otherwise.
 pub const DEFAULTS: &str = include_str!("../config.default.toml");
@@ -19,6 +19,8 @@ pub struct Config {
     pub node: String,
     /// Where the embedded database, the master key and the spool of call records live.
     pub data_dir: PathBuf,
+    /// The key that seals secrets in the database; none means `master.key` in the data directory.
+    pub master_key_file: Option<PathBuf>,
     /// The books.
     pub database: Database,
     /// What is written to standard error.
@@ -29,6 +31,18 @@ pub struct Config {
     pub sip: sip::Config,
     /// The switchboard.
     pub calls: b2bua::Config,
+    /// Reservations.
+    pub callthrough: callthrough::Config,
+    /// Holds, and the limits of subscribers who have none of their own.
+    pub ledger: ledger::Config,
+    /// Prices.
+    pub rating: rating::Config,
+    /// How costly password hashes are.
+    pub credentials: subscriber::credential::Config,
+    /// Which country an address is in.
+    pub geoip: geoip::Config,
+    /// The night watch.
+    pub jobs: jobs::Config,
 }
 
 /// Where the books are kept.
@@ -73,11 +87,18 @@ impl Default for Config {
         Self {
             node: "node1".into(),
             data_dir: "callthrough-data".into(),
+            master_key_file: None,
             database: Database::default(),
             log: Log::default(),
             http: Http::default(),
             sip: sip::Config::default(),
             calls: b2bua::Config::default(),
+            callthrough: callthrough::Config::default(),
+            ledger: ledger::Config::default(),
+            rating: rating::Config::default(),
+            credentials: subscriber::credential::Config::default(),
+            geoip: geoip::Config::default(),
+            jobs: jobs::Config::default(),
         }
     }
 }
@@ -134,6 +155,18 @@ impl Config {
         } else {
             self.database.url.clone()
         }
+    }
+}
+
+impl Config {
+    /// The file of the key that seals secrets.
+    pub fn master_key(&self) -> PathBuf {
+        self.master_key_file.clone().unwrap_or_else(|| self.data_dir.join("master.key"))
+    }
+
+    /// The file in which call records wait that the books could not take.
+    pub fn spool(&self) -> PathBuf {
+        self.data_dir.join("spool.jsonl")
     }
 }
 

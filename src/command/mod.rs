@@ -13,7 +13,9 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::app;
 use crate::config::Config;
+use crate::database::Database;
 
 /// A prepaid call-through server: a phone asks over the web, calls an access number, and is connected without a keypad tone.
 #[derive(Debug, Parser)]
@@ -110,6 +112,17 @@ fn on_runtime<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Fa
         .build()
         .map_err(|error| Failure::other(format!("cannot start the runtime: {error}. Check the limits on threads and files")))?;
     runtime.block_on(work)
+}
+
+/// Opens the books of a server that has run; a missing file is not made.
+async fn open_existing(config: &Config) -> Result<Database, Failure> {
+    let url = config.database_url();
+    if let Some(file) = url.strip_prefix("sqlite:").map(|rest| rest.split('?').next().unwrap_or_default())
+        && !std::path::Path::new(file).exists()
+    {
+        return Err(Failure::other(format!("there are no books at {file}: start the server once, or name its settings with --config")));
+    }
+    app::open_books(config).await.map_err(|error| Failure::other(error.to_string()))
 }
 
 #[cfg(test)]

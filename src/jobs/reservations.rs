@@ -1,0 +1,28 @@
+//! Reservations nobody called for are marked, old rows are forgotten.
+
+use std::time::Duration;
+
+use super::{JobError, Watch};
+use crate::callthrough;
+
+pub(super) async fn expire(watch: Watch) -> Result<(), JobError> {
+    let now = watch.clock.timestamp();
+    let expired = watch.database.write(move |tx| Box::pin(callthrough::store::expire(tx, now))).await?;
+    if expired > 0 {
+        tracing::debug!(reservations = expired, "reservations expired");
+    }
+    Ok(())
+}
+
+pub(super) async fn forget(watch: Watch) -> Result<(), JobError> {
+    let before = watch.clock.timestamp() - hours(watch.config.reservations_kept_hours);
+    let forgotten = watch.database.write(move |tx| Box::pin(callthrough::store::forget(tx, before))).await?;
+    if forgotten > 0 {
+        tracing::debug!(reservations = forgotten, "old reservations forgotten");
+    }
+    Ok(())
+}
+
+const fn hours(count: u32) -> Duration {
+    Duration::from_secs(count as u64 * 3600)
+}
