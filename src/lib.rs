@@ -20,5 +20,4 @@ pub mod b2bua;
 pub mod app;
 pub mod command;
 pub mod config;
-pub mod demo;
 pub mod simulate;
