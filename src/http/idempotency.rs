@@ -1,1 +1,164 @@
-//! `Idempotency-Key`: a repeated request moves money once.
+//! `Idempotency-Key`: a request that moves money does it once, however often it is sent (spec: money, section 8).
+//!
+//! The key is taken in one transaction; the work and its stored answer are committed together in the next. A process that dies
+//! in between leaves a key that is taken over a minute later, and the posting's own unique key sees to it that money moves once.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::Response;
+use sha2::{Digest as _, Sha256};
+use sqlx::AnyConnection;
+
+use super::error::Problem;
+use super::{State, store};
+use crate::database::Work;
+use crate::subscriber::credential::hex;
+use crate::types::ApiKeyId;
+
+/// How long answers are kept.
+pub const KEPT: Duration = Duration::from_secs(48 * 3600);
+/// A request that runs for longer than this has lost its process.
+const ABANDONED: Duration = Duration::from_secs(60);
+/// Longest key.
+const LONGEST_KEY: usize = 255;
+/// Tells that the answer is that of an earlier request.
+const REPLAYED: &str = "idempotency-replayed";
+
+/// A request under a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// The key the client chose.
+    pub key: String,
+    /// Who asks; two clients may choose the same key.
+    pub credential: ApiKeyId,
+    /// Method and path.
+    pub request: String,
+    /// SHA-256 of the body.
+    pub body_digest: String,
+}
+
+/// An answer that is stored and given again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// `application/json`.
+    pub content_type: String,
+    /// The body.
+    pub body: String,
+}
+
+impl Answer {
+    /// An answer in JSON.
+    pub fn json(status: StatusCode, body: &impl serde::Serialize) -> Self {
+        let body = serde_json::to_string(body).expect("answers hold nothing JSON cannot say");
+        Self { status: status.as_u16(), content_type: "application/json".to_owned(), body }
+    }
+
+    fn respond(self, replayed: bool) -> Response {
+        let mut response = Response::new(Body::from(self.body));
+        *response.status_mut() = StatusCode::from_u16(self.status).unwrap_or(StatusCode::OK);
+        if let Ok(content_type) = HeaderValue::from_str(&self.content_type) {
+            response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+        }
+        if replayed {
+            response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+        }
+        response
+    }
+}
+
+/// What stands under a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seen {
+    /// Nothing did; the key is ours now.
+    New,
+    /// The same request, not yet finished.
+    Running,
+    /// The same request, finished.
+    Finished(Answer),
+    /// Another request.
+    Other,
+}
+
+/// The key of a request, or what is wrong with it.
+pub fn asked(headers: &HeaderMap, credential: ApiKeyId, request: String, body: &[u8]) -> Result<Asked, Problem> {
+    let wrong = "Send one Idempotency-Key header of 1 to 255 printable characters, a new one for each new movement.";
+    let mut keys = headers.get_all("idempotency-key").iter();
+    let key = match (keys.next().and_then(|key| key.to_str().ok()), keys.next()) {
+        (Some(key), None) if (1..=LONGEST_KEY).contains(&key.len()) => key.to_owned(),
+        _ => return Err(Problem { code: "idempotency_key", ..Problem::field("Idempotency-Key", wrong) }),
+    };
+    Ok(Asked { key, credential, request, body_digest: hex(&Sha256::digest(body)) })
+}
+
+/// Runs `work` once for the key. The work and its answer are kept together or not at all; a problem frees the key.
+/// It runs to its end even if the client goes away.
+pub async fn once<F>(state: &State, asked: Asked, work: F) -> Result<Response, Problem>
+where
+    F: for<'c> FnOnce(&'c mut AnyConnection) -> Work<'c, Result<Answer, Failure>> + Send + 'static,
+{
+    let state = state.clone();
+    let running = tokio::spawn(async move {
+        let now = state.clock.timestamp();
+        let claim = asked.clone();
+        let seen: Result<_, sqlx::Error> =
+            state.database.write(move |tx| Box::pin(async move { store::begin(tx, &claim, now, now - ABANDONED).await })).await;
+        match seen.map_err(|error| Problem::books_down(&error))? {
+            Seen::New => {}
+            Seen::Finished(answer) => return Ok(answer.respond(true)),
+            Seen::Running => {
+                let message = "The same request is being worked on. Send it again in a moment to get its answer.";
+                return Err(Problem::new(StatusCode::CONFLICT, "idempotency_running", message));
+            }
+            Seen::Other => {
+                let message = "This Idempotency-Key was used for another request. Send a new key for a new movement.";
+                return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_used", message));
+            }
+        }
+        let done = asked.clone();
+        let outcome = state.database.write(move |tx| {
+            Box::pin(async move {
+                let answer = work(tx).await?;
+                store::finish(tx, &done, &answer).await?;
+                Ok::<_, Failure>(answer)
+            })
+        });
+        match outcome.await {
+            Ok(answer) => Ok(answer.respond(false)),
+            Err(failure) => {
+                let freed: Result<_, sqlx::Error> =
+                    state.database.write(move |tx| Box::pin(async move { store::abandon(tx, &asked).await })).await;
+                if let Err(error) = freed {
+                    tracing::warn!(%error, "an idempotency key could not be freed; it frees itself in a minute");
+                }
+                Err(failure.0)
+            }
+        }
+    });
+    running.await.unwrap_or_else(|error| Err(Problem::fault(&error)))
+}
+
+/// Forgets answers that are older than they have to be kept.
+pub async fn forget(state: &State) -> Result<u64, sqlx::Error> {
+    let before = state.clock.timestamp() - KEPT;
+    state.database.write(move |tx| Box::pin(async move { store::forget(tx, before).await })).await
+}
+
+/// Why the work under a key was not done.
+#[derive(Debug)]
+pub struct Failure(pub Problem);
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        Self(problem)
+    }
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        Self(Problem::books_down(&error))
+    }
+}

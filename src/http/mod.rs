@@ -6,8 +6,92 @@ pub mod api;
 pub mod auth;
 pub mod error;
 pub mod idempotency;
+pub mod key;
 pub mod limits;
 pub mod server;
 pub mod softphone;
+mod store;
+pub mod tls;
 
-pub use server::{Listener, Peer};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use axum::Router;
+use axum::http::StatusCode;
+
+pub use error::Problem;
+pub use server::{BodyTime, Peer, serve};
+pub use tls::{Certificates, TlsError};
+
+use crate::b2bua;
+use crate::database::Database;
+use crate::ledger;
+use crate::rating;
+use crate::subscriber;
+use crate::trunk::Trunks;
+use crate::types::{Clock, Random};
+
+/// Settings of the web doors.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Address and port; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// PEM file with the certificate and those that signed it; empty means no TLS.
+    pub tls_certificate: PathBuf,
+    /// PEM file with its private key.
+    pub tls_key: PathBuf,
+    /// Connections at once; more wait.
+    pub max_connections: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let listen = SocketAddr::from(([127, 0, 0, 1], 8080));
+        Self { listen, tls_certificate: PathBuf::new(), tls_key: PathBuf::new(), max_connections: 4096 }
+    }
+}
+
+impl Config {
+    /// The certificates, if TLS is wanted.
+    pub fn certificates(&self) -> Result<Option<Certificates>, TlsError> {
+        if self.tls_certificate.as_os_str().is_empty() && self.tls_key.as_os_str().is_empty() {
+            return Ok(None);
+        }
+        Certificates::load(&self.tls_certificate, &self.tls_key).map(Some)
+    }
+}
+
+/// What the doors work with. Cheap to clone.
+#[derive(Clone)]
+pub struct State {
+    /// The books.
+    pub database: Database,
+    /// Time.
+    pub clock: Clock,
+    /// Chance.
+    pub random: Random,
+    /// The carriers as calls see them; reloaded after a change.
+    pub trunks: Trunks,
+    /// The price tables; refreshed after an import.
+    pub decks: rating::Decks,
+    /// Which deck is the default.
+    pub rating: rating::Config,
+    /// Limits of postings.
+    pub ledger: ledger::Config,
+    /// How secrets are hashed.
+    pub credentials: subscriber::credential::Config,
+    /// Seals secrets that must be read again; none without a master key.
+    pub sealer: Option<subscriber::Sealer>,
+    /// The calls that are up.
+    pub calls: b2bua::Handle,
+}
+
+/// Every door of `state`, with `softphone` beside the API. What nobody answers gets a message too.
+pub fn router(state: State, softphone: Router) -> Router {
+    Router::new().merge(softphone).nest("/api/v1", api::router(state)).fallback(nothing_here)
+}
+
+async fn nothing_here() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "not_found", "There is nothing at this address. Check the path.")
+}

@@ -1,1 +1,81 @@
 //! The API under `/api/v1`: one file a resource.
+//!
+//! Every request carries `Authorization: Bearer ct_live_…`. Errors are flat `{"code","message"}`, money is
+//! `{"amount","currency"}`, times are RFC 3339 with Z, lists are `{"items","next"}`: `next` goes into `?after=` of the next
+//! request and is null on the last page. `openapi.yaml` describes all of it.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{self, Request};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
+
+use super::error::Problem;
+use super::key::{self, ApiKey};
+use super::{State, store};
+
+/// Every resource, behind the key.
+pub fn router(state: State) -> Router {
+    Router::<State>::new()
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(other_methods)
+        .layer(from_fn_with_state(state.clone(), authenticate))
+        .with_state(state)
+}
+
+async fn nothing_here() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "not_found", "There is nothing at this address. Check the path against the API's description.")
+}
+
+async fn other_methods() -> Problem {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "This address takes other methods. The Allow header names them.")
+}
+
+/// Who is asking; handlers find it among the request's extensions.
+#[derive(Debug, Clone)]
+pub struct Caller(pub ApiKey);
+
+async fn authenticate(extract::State(state): extract::State<State>, mut request: Request, next: Next) -> Response {
+    let bearer = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| {
+        let (scheme, key) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then_some(key.trim())
+    });
+    let found = match bearer {
+        Some(bearer) => key::find(&state.database, bearer).await,
+        None => Ok(None),
+    };
+    match found {
+        Ok(Some(key)) => {
+            note_use(&state, &key);
+            request.extensions_mut().insert(Caller(key));
+            next.run(request).await
+        }
+        Ok(None) => {
+            tracing::info!("a request to the API came without a key that is known");
+            let message = "Send the header Authorization: Bearer ct_live_… with a key that has not been revoked. Make one with `callthrough key create`.";
+            let mut response = Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", message).into_response();
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            response
+        }
+        Err(error) => Problem::books_down(&error).into_response(),
+    }
+}
+
+/// Last-used is kept to the minute: one write a minute and key, and nobody waits for it.
+fn note_use(state: &State, key: &ApiKey) {
+    const TO_THE: Duration = Duration::from_secs(60);
+    let now = state.clock.timestamp();
+    if key.last_used_at.is_some_and(|last| now.since(last) < TO_THE) {
+        return;
+    }
+    let (database, id) = (state.database.clone(), key.id);
+    tokio::spawn(async move {
+        let noted: Result<_, sqlx::Error> =
+            database.write(move |tx| Box::pin(async move { store::touch_key(tx, id, now, now - TO_THE).await })).await;
+        if let Err(error) = noted {
+            tracing::warn!(%error, key.id = %id, "the last use of a key could not be noted");
+        }
+    });
+}
