@@ -11,6 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::database::Database;
+use crate::geoip::{GeoIp, GeoIpError};
+use crate::http::TlsError;
 use crate::subscriber::credential::Sealer;
 use crate::types::{Clock, Random};
 
@@ -43,6 +45,12 @@ pub enum StartError {
         /// What the driver says.
         source: sqlx::Error,
     },
+    /// The certificates.
+    #[error("http.tls_certificate, http.tls_key: {0}")]
+    Tls(#[from] TlsError),
+    /// The GeoIP file.
+    #[error("geoip.file: {0}")]
+    GeoIp(#[from] GeoIpError),
     /// An address is taken or not ours.
     #[error("{key} = \"{address}\": {source}. Stop whoever has the port, or configure another one")]
     Listen {
@@ -101,12 +109,31 @@ impl Running {
     }
 }
 
-fn make_data_dir(path: &Path) -> Result<(), StartError> {
+/// Makes the data directory, for its owner only.
+pub fn make_data_dir(path: &Path) -> Result<(), StartError> {
     std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(path)
         .map_err(|source| StartError::DataDir { path: path.display().to_string(), source })
+}
+
+/// What can be said about the settings without starting: files are there and sound, secrets are secret.
+pub fn check(config: &Config) -> Result<(), StartError> {
+    config.http.certificates()?;
+    if let Some(file) = &config.geoip.file {
+        GeoIp::check(file)?;
+    }
+    match read_secret(&config.master_key()) {
+        Ok(bytes) => drop(Sealer::from_key_file(&bytes).map_err(|error| wrong_key(config, error.to_string()))?),
+        Err(ReadSecret::Missing) => {}
+        Err(ReadSecret::Problem(problem)) => return Err(wrong_key(config, problem)),
+    }
+    Ok(())
+}
+
+fn wrong_key(config: &Config, problem: String) -> StartError {
+    StartError::SecretFile { key: "master_key_file", path: config.master_key().display().to_string(), problem }
 }
 
 /// Opens the database of the books and brings its tables up to date.
@@ -119,7 +146,7 @@ pub async fn open_books(config: &Config) -> Result<Database, StartError> {
 /// nothing.
 pub fn master_key(config: &Config, random: &Random) -> Result<Sealer, StartError> {
     let path = config.master_key();
-    let told = |problem: String| StartError::SecretFile { key: "master_key_file", path: path.display().to_string(), problem };
+    let told = |problem: String| wrong_key(config, problem);
     let bytes = match read_secret(&path) {
         Ok(bytes) => bytes,
         Err(ReadSecret::Missing) => {

@@ -1,12 +1,11 @@
 //! The settings: one TOML file, made of each room's own small `Config`. `config.default.toml` is the default and its documentation.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::{b2bua, callthrough, geoip, jobs, ledger, rating, sip, subscriber};
+use crate::{b2bua, callthrough, geoip, http, jobs, ledger, rating, sip, subscriber};
 
 /// The documented defaults, embedded: what runs when nobody says otherwise.
 pub const DEFAULTS: &str = include_str!("../config.default.toml");
@@ -19,6 +18,8 @@ pub struct Config {
     pub node: String,
     /// Where the embedded database, the master key and the spool of call records live.
     pub data_dir: PathBuf,
+    /// How long a stop waits for running calls, unless a second signal comes.
+    pub drain_secs: u32,
     /// The key that seals secrets in the database; none means `master.key` in the data directory.
     pub master_key_file: Option<PathBuf>,
     /// The books.
@@ -26,7 +27,7 @@ pub struct Config {
     /// What is written to standard error.
     pub log: Log,
     /// The web doors.
-    pub http: Http,
+    pub http: http::Config,
     /// The SIP door.
     pub sip: sip::Config,
     /// The switchboard.
@@ -51,14 +52,6 @@ pub struct Config {
 pub struct Database {
     /// `sqlite:FILE` or `postgres://…`; empty means `callthrough.sqlite` in the data directory.
     pub url: String,
-}
-
-/// The web doors.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Http {
-    /// Address and port; port 0 takes a free one.
-    pub listen: SocketAddr,
 }
 
 /// What is written to standard error.
@@ -87,10 +80,11 @@ impl Default for Config {
         Self {
             node: "node1".into(),
             data_dir: "callthrough-data".into(),
+            drain_secs: 600,
             master_key_file: None,
             database: Database::default(),
             log: Log::default(),
-            http: Http::default(),
+            http: http::Config::default(),
             sip: sip::Config::default(),
             calls: b2bua::Config::default(),
             callthrough: callthrough::Config::default(),
@@ -106,12 +100,6 @@ impl Default for Config {
 impl Default for Log {
     fn default() -> Self {
         Self { level: "info".into(), format: LogFormat::Text }
-    }
-}
-
-impl Default for Http {
-    fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8080)) }
     }
 }
 
@@ -162,6 +150,30 @@ impl Config {
     /// The file of the key that seals secrets.
     pub fn master_key(&self) -> PathBuf {
         self.master_key_file.clone().unwrap_or_else(|| self.data_dir.join("master.key"))
+    }
+
+    /// Everything the settings allow that the defaults do not, one line each.
+    pub fn relaxed(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if !self.http.listen.ip().is_loopback() && self.http.tls_certificate.as_os_str().is_empty() {
+            lines.push(format!(
+                "http.listen = \"{}\" without TLS: API keys and secrets pass in clear unless a proxy in front encrypts them",
+                self.http.listen
+            ));
+        }
+        lines
+    }
+
+    /// The name of each door and a request to try it with.
+    pub fn samples(&self) -> Vec<(&'static str, String)> {
+        let scheme = if self.http.tls_certificate.as_os_str().is_empty() { "http" } else { "https" };
+        let web = format!("{scheme}://{}", self.http.listen);
+        let sip = self.sip.listen.first().map(ToString::to_string).unwrap_or_default();
+        vec![
+            ("API", format!("curl -H \"Authorization: Bearer $CALLTHROUGH_KEY\" {web}/api/v1/subscribers")),
+            ("softphones", format!("curl '{web}/callthrough?username=USER&password=SECRET&targetNumber=%2B15551231234'")),
+            ("SIP", format!("sipp -sn uac -s +15551230000 -m 1 {sip}")),
+        ]
     }
 
     /// The file in which call records wait that the books could not take.
