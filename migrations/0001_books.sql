@@ -154,6 +154,7 @@ create table reservation (
     code_digest text                             -- SHA-256 of the one-time code, in code mode
 );
 create index reservation_subscriber on reservation (subscriber_id, state);
+create index reservation_last on reservation (subscriber_id, created_at_us);
 create index reservation_created on reservation (created_at_us);
 create index reservation_code on reservation (access_number, code_digest);
 

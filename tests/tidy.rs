@@ -16,7 +16,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("trunk", &["database", "sip"]),
     ("ledger", &["database", "rating"]),
     ("cdr", &["database", "rating", "call"]),
-    ("callthrough", &["database", "subscriber", "rating", "geoip", "trunk"]),
+    ("callthrough", &["database", "subscriber", "rating", "ledger", "geoip", "trunk"]),
     ("b2bua", &["database", "sip", "sdp", "call", "subscriber", "trunk", "rating", "ledger", "cdr", "callthrough"]),
     ("http", &["database", "subscriber", "trunk", "rating", "ledger", "cdr", "geoip", "callthrough", "b2bua", "call"]),
     ("jobs", &["database", "subscriber", "trunk", "rating", "ledger", "cdr", "geoip", "callthrough", "b2bua", "http"]),

@@ -4,13 +4,20 @@
 //! ends before B answered (`release`), and uses it up when B answers (`consume`).
 
 pub mod access_number;
+pub mod destination;
+pub mod dial_string;
+mod request;
 pub mod reservation;
 pub mod store;
 
 pub use access_number::{AccessNumber, Mode, Rule};
+pub use destination::Destinations;
+pub use dial_string::DialString;
+pub use request::{Answer, Desk, Refused, Request, request};
 pub use reservation::{Claimed, Found, Reservation, State};
+pub use store::Error;
 
-use crate::types::{E164, Refusal};
+use crate::types::E164;
 
 /// How long promises last.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
@@ -28,6 +35,8 @@ pub struct Config {
     pub emergency: Emergency,
     /// Whether the phone's own word on where it is may choose the access number.
     pub trust_country_hint: bool,
+    /// Which destinations may be called at all.
+    pub destinations: Destinations,
 }
 
 /// What a request for an emergency number gets. It is never routed by us.
@@ -49,6 +58,7 @@ impl Default for Config {
             max_open_reservations: 3,
             emergency: Emergency::Refuse,
             trust_country_hint: true,
+            destinations: Destinations::default(),
         }
     }
 }
@@ -63,21 +73,4 @@ pub trait Availability: Send + Sync {
     fn live_calls(&self, access_number: E164) -> u32;
     /// About to stop: no new calls.
     fn draining(&self) -> bool;
-}
-
-/// Why a claim or a request was not carried out.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// We say no.
-    #[error("refused: {0}")]
-    Refused(Refusal),
-    /// The books failed.
-    #[error("the books cannot be reached: {0}")]
-    Fault(#[from] sqlx::Error),
-}
-
-impl From<Refusal> for Error {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
-    }
 }

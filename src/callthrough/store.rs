@@ -6,13 +6,267 @@ use sha2::{Digest as _, Sha256};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 
-use super::access_number::{AccessNumber, Settings};
-use super::reservation::{Claimed, Found, Reservation, State};
-use super::{Config, Error};
-use crate::types::{CallId, Country, E164, Refusal, ReservationId, SubscriberId, Timestamp};
+use super::access_number::{AccessNumber, Candidate, Mode, Settings};
+use super::reservation::{Claimed, Found, Open, Plan, Reservation, State, plan};
+use super::{Config, Rule};
+use crate::types::{CallId, Clock, Country, E164, Random, Refusal, ReservationId, SubscriberId, Timestamp};
 
 /// Claims of one reservation: the first, and two more after calls that ended before B answered.
 const MAX_CLAIMS: i64 = 3;
+
+/// Digits of a one-time code: over 26 bits for a minute and three tries.
+const CODE_DIGITS: usize = 8;
+/// Codes that are drawn before the books are called broken.
+const CODE_DRAWS: usize = 8;
+
+/// Why a claim or a request was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// We say no.
+    #[error("refused: {0}")]
+    Refused(Refusal),
+    /// The books failed.
+    #[error("the books cannot be reached: {0}")]
+    Fault(#[from] sqlx::Error),
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl Error {
+    /// Another request took the same pair at the same instant: asking again sees its row.
+    pub fn lost_a_race(&self) -> bool {
+        match self {
+            Self::Fault(sqlx::Error::Database(error)) => error.is_unique_violation(),
+            Self::Fault(_) | Self::Refused(_) => false,
+        }
+    }
+}
+
+/// A request for a reservation, everything decided but which of the candidates it gets.
+pub struct Ask<'n> {
+    /// Whose.
+    pub subscriber: SubscriberId,
+    /// Their verified numbers.
+    pub callers: Vec<E164>,
+    /// What they want.
+    pub destination: E164,
+    /// What may be given, see [`plan`].
+    pub groups: Vec<Vec<Candidate<'n>>>,
+    /// What may be given with a code when the callers' pairs are all taken.
+    pub fallback: Vec<Vec<Candidate<'n>>>,
+    /// Client address, for the audit.
+    pub source: String,
+    /// Nonce of the request, for the audit.
+    pub nonce: Option<String>,
+}
+
+/// A reservation as it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reserved {
+    /// Its id.
+    pub id: ReservationId,
+    /// The number to dial.
+    pub access_number: E164,
+    /// How the call will be recognised.
+    pub mode: Mode,
+    /// The one-time code, in that mode.
+    pub code: Option<String>,
+    /// The rule that chose the number; none when an older reservation was renewed.
+    pub rule: Option<Rule>,
+    /// When it was asked for again instead of anew.
+    pub renewed: bool,
+    /// How many older ones it took the place of.
+    pub superseded: usize,
+}
+
+/// Writes a reservation, or renews the one that says the same (S1 to S7), in the caller's transaction.
+pub async fn reserve(tx: &mut AnyConnection, config: &Config, ask: &Ask<'_>, clock: &Clock, random: &Random) -> Result<Reserved, Error> {
+    let now = clock.timestamp();
+    let open = open(tx, config, ask, now).await?;
+    let expires = now + Duration::from_secs(u64::from(config.life_secs));
+    let late_until = expires + Duration::from_secs(u64::from(config.late_grace_secs));
+    let max_open = usize::try_from(config.max_open_reservations).unwrap_or(usize::MAX);
+    match plan(ask.subscriber, ask.destination, &open, &ask.groups, &ask.fallback, max_open) {
+        Plan::Refuse(refusal) => Err(refusal.into()),
+        Plan::Renew { id, mode } => {
+            let access_number = open.iter().find(|open| open.id == id).map(|open| open.access_number).ok_or(sqlx::Error::RowNotFound)?;
+            let code = fresh_code(tx, mode, access_number, now, random).await?;
+            let done = sqlx::query(
+                "update reservation set expires_at_us = $2, late_until_us = $3, code_digest = coalesce($4, code_digest) \
+                 where id = $1 and state = 'pending'",
+            )
+            .bind(id.to_string())
+            .bind(expires.as_micros())
+            .bind(late_until.as_micros())
+            .bind(code.as_deref().map(code_digest))
+            .execute(tx)
+            .await?;
+            if done.rows_affected() == 0 {
+                // Its call came in between. Asking again in a moment finds another number.
+                return Err(Refusal::NoAccessNumber.into());
+            }
+            Ok(Reserved { id, access_number, mode, code, rule: None, renewed: true, superseded: 0 })
+        }
+        Plan::Create { access_number, mode, rule, supersede, bury } => {
+            for gone in &supersede {
+                end(tx, *gone, State::Superseded).await?;
+            }
+            for gone in &bury {
+                end(tx, *gone, State::Expired).await?;
+            }
+            let code = fresh_code(tx, mode, access_number, now, random).await?;
+            let id = ReservationId::new(clock, random);
+            sqlx::query(
+                "insert into reservation (id, subscriber_id, access_number, destination, state, rule, created_at_us, expires_at_us, \
+                 late_until_us, nonce, source, code_digest) values ($1, $2, $3, $4, 'pending', $5, $6, $7, $8, $9, $10, $11)",
+            )
+            .bind(id.to_string())
+            .bind(ask.subscriber.to_string())
+            .bind(access_number.to_string())
+            .bind(ask.destination.to_string())
+            .bind(rule.as_str())
+            .bind(now.as_micros())
+            .bind(expires.as_micros())
+            .bind(late_until.as_micros())
+            .bind(ask.nonce.as_deref())
+            .bind(ask.source.as_str())
+            .bind(code.as_deref().map(code_digest))
+            .execute(&mut *tx)
+            .await?;
+            if mode == Mode::Pinless {
+                insert_callers(tx, id, access_number, &ask.callers, now).await?;
+            }
+            Ok(Reserved { id, access_number, mode, code, rule: Some(rule), renewed: false, superseded: supersede.len() })
+        }
+    }
+}
+
+/// The reservations in the way: the subscriber's own that have not ended, and others that take a pair with one of their callers.
+async fn open(tx: &mut AnyConnection, config: &Config, ask: &Ask<'_>, now: Timestamp) -> Result<Vec<Open>, sqlx::Error> {
+    let places: Vec<String> = (0..ask.callers.len()).map(|index| format!("${}", index + 2)).collect();
+    let shared = if places.is_empty() {
+        String::new()
+    } else {
+        format!(
+            " union select r.*, 1 as takes_pair from reservation_caller rc join reservation r on r.id = rc.reservation_id \
+             where rc.pending = 1 and rc.caller in ({})",
+            places.join(", ")
+        )
+    };
+    let statement = format!(
+        "select r.*, 1 as takes_pair from reservation r where r.subscriber_id = $1 and r.state in ('pending', 'claimed') \
+         and exists (select 1 from reservation_caller rc where rc.reservation_id = r.id and rc.pending = 1) \
+         union select r.*, 0 as takes_pair from reservation r where r.subscriber_id = $1 and r.state = 'pending' \
+         and not exists (select 1 from reservation_caller rc where rc.reservation_id = r.id){shared}"
+    );
+    let query = sqlx::query(sqlx::AssertSqlSafe(statement)).bind(ask.subscriber.to_string());
+    let rows = ask.callers.iter().fold(query, |query, caller| query.bind(caller.to_string())).fetch_all(tx).await?;
+    rows.iter()
+        .map(|row| {
+            let takes_pair = row.try_get::<i64, _>("takes_pair").or_else(|_| row.try_get::<i32, _>("takes_pair").map(i64::from))? != 0;
+            let found = judge(config, reservation(row)?, now);
+            let (Found::Pending(reservation) | Found::Expired(reservation) | Found::Used(reservation)) = found.clone() else {
+                let reservation = self::reservation(row)?;
+                return Ok(opened(&reservation, false, true, takes_pair));
+            };
+            let waiting = reservation.state == State::Pending && matches!(found, Found::Pending(_));
+            let over = matches!(found, Found::Expired(_));
+            Ok(opened(&reservation, waiting, over, takes_pair))
+        })
+        .collect()
+}
+
+const fn opened(reservation: &Reservation, waiting: bool, over: bool, takes_pair: bool) -> Open {
+    Open {
+        id: reservation.id,
+        subscriber: reservation.subscriber,
+        access_number: reservation.access_number,
+        destination: reservation.destination,
+        waiting,
+        over,
+        takes_pair,
+        created_at: reservation.created_at,
+    }
+}
+
+/// Ends a reservation that no call has used up, and frees its pairs.
+async fn end(tx: &mut AnyConnection, id: ReservationId, state: State) -> Result<(), sqlx::Error> {
+    sqlx::query("update reservation set state = $2 where id = $1 and state in ('pending', 'claimed')")
+        .bind(id.to_string())
+        .bind(state.as_str())
+        .execute(&mut *tx)
+        .await?;
+    sqlx::query("update reservation_caller set pending = 0 where reservation_id = $1 and pending = 1")
+        .bind(id.to_string())
+        .execute(tx)
+        .await
+        .map(drop)
+}
+
+async fn insert_callers(
+    tx: &mut AnyConnection,
+    id: ReservationId,
+    access_number: E164,
+    callers: &[E164],
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
+    let rows: Vec<String> = (0..callers.len()).map(|index| format!("(${}, $1, $2, 1, $3)", index + 4)).collect();
+    let statement = format!(
+        "insert into reservation_caller (caller, access_number, reservation_id, pending, created_at_us) values {}",
+        rows.join(", ")
+    );
+    let query = sqlx::query(sqlx::AssertSqlSafe(statement)).bind(access_number.to_string()).bind(id.to_string()).bind(now.as_micros());
+    callers.iter().fold(query, |query, caller| query.bind(caller.to_string())).execute(tx).await.map(drop)
+}
+
+/// A code that no other open reservation of this access number has; none in the other modes.
+async fn fresh_code(
+    tx: &mut AnyConnection,
+    mode: Mode,
+    access_number: E164,
+    now: Timestamp,
+    random: &Random,
+) -> Result<Option<String>, sqlx::Error> {
+    if mode != Mode::Code {
+        return Ok(None);
+    }
+    for _ in 0..CODE_DRAWS {
+        let code = random.digits(CODE_DIGITS);
+        let taken =
+            sqlx::query("select 1 as taken from reservation where access_number = $1 and code_digest = $2 and late_until_us >= $3 limit 1")
+                .bind(access_number.to_string())
+                .bind(code_digest(&code))
+                .bind(now.as_micros())
+                .fetch_optional(&mut *tx)
+                .await?;
+        if taken.is_none() {
+            return Ok(Some(code));
+        }
+    }
+    Err(sqlx::Error::Protocol("no free one-time code was drawn: too many reservations in code mode".into()))
+}
+
+/// What a request needs to know besides the subscriber: whether the inventory changed, and the number given last.
+pub async fn recall(connection: &mut AnyConnection, subscriber: SubscriberId) -> Result<(i64, Option<E164>), sqlx::Error> {
+    let row = sqlx::query(
+        "select (select cast(coalesce(sum(stamp), 0) as bigint) from access_number) as stamps, \
+         (select access_number from reservation where subscriber_id = $1 order by created_at_us desc limit 1) as last_used",
+    )
+    .bind(subscriber.to_string())
+    .fetch_one(connection)
+    .await?;
+    let last: Option<String> = row.try_get("last_used")?;
+    Ok((row.try_get("stamps")?, last.and_then(|number| number.parse().ok())))
+}
+
+/// The sum of the stamps of an inventory, as [`recall`] tells it.
+pub fn stamps(inventory: &[AccessNumber]) -> i64 {
+    inventory.iter().map(|number| stamp(number, &settings_text(&number.settings))).fold(0, i64::wrapping_add)
+}
 
 /// What the newest reservation of `caller` for `access_number` means to a call that arrives now. Reads only.
 pub async fn find(

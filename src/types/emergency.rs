@@ -9,7 +9,12 @@ const EVERYWHERE: [&str; 9] = ["112", "911", "000", "08", "110", "118", "119", "
 /// Is `raw` an emergency number for somebody in one of `places`, bare or behind a plus, an international prefix, a trunk
 /// prefix or a calling code? When in doubt it is: the answer is "dial it yourself".
 pub fn is_emergency(raw: &str, places: &[Country]) -> bool {
-    let Some(digits) = digits_of(raw) else { return false };
+    emergency_number(raw, places).is_some()
+}
+
+/// The bare emergency number that `raw` means, as [`is_emergency`] reads it: what a phone's own dialler takes.
+pub fn emergency_number(raw: &str, places: &[Country]) -> Option<String> {
+    let digits = digits_of(raw)?;
     let plans = || places.iter().filter_map(|&place| numbering_plan::of(place));
     let listed = |digits: &str| EVERYWHERE.contains(&digits) || plans().any(|plan| plan.emergency.contains(&digits));
     let prefixes =
@@ -24,7 +29,7 @@ pub fn is_emergency(raw: &str, places: &[Country]) -> bool {
     }
     // "+1 911" and "0049112" are caught by their prefixes; a calling code of any other country is caught here.
     let foreign = digits_without_calling_code(&digits);
-    readings.into_iter().chain(foreign).any(listed)
+    readings.into_iter().chain(foreign).find(|digits| listed(digits)).map(ToOwned::to_owned)
 }
 
 fn digits_without_calling_code(digits: &str) -> Option<&str> {

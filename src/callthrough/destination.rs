@@ -1,0 +1,80 @@
+//! Which destinations may be called at all. Values in, values out; lists are matched on normalised digits only.
+
+use crate::types::{Country, E164, Refusal};
+
+/// What the operator allows and bars. Deny wins over allow.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Destinations {
+    /// Countries that may be called; empty means all that the deck prices.
+    pub countries: Vec<Country>,
+    /// Digits without plus; numbers that begin with them are refused.
+    pub barred_prefixes: Vec<String>,
+    /// Digits without plus; numbers that begin with them are no high risk, whatever their type.
+    pub allowed_prefixes: Vec<String>,
+    /// Premium, shared-cost, satellite and unknown types may be called.
+    pub allow_high_risk: bool,
+}
+
+/// Prefixes where calls cost more than they look: premium and shared-cost services (national numbering plans of the countries),
+/// satellite and global networks (ITU-T E.164 assigned codes 870, 878, 881 to 883, 888, 979).
+const HIGH_RISK: &[&str] = &[
+    "870", "878", "881", "882", "883", "888", "979", // no country's
+    "1900", "1976", // North America
+    "4470", "4484", "4487", "449", // United Kingdom: personal, shared cost, premium
+    "42090", "42181", "42197", "42198", "42190", // Czechia, Slovakia
+    "49137", "49180", "49190", "49900", // Germany
+    "43810", "43820", "43821", "43828", "43900", "43901", "43930", "43939", // Austria
+    "4190", "41840", "41842", "41844", "41848", // Switzerland
+    "3381", "3382", "3389", // France
+    "34803", "34806", "34807", "34901", "34902", "34905", "34118", // Spain
+    "351601", "351607", "351608", "351646", "351648", "351707", "351708", "351760", "351761", // Portugal
+    "55300", "55500", "55900", // Brazil
+    "39144", "39166", "39178", "39199", "39892", "39895", "39899", // Italy
+    "31900", "31906", "31909", "32900", "3290", // Netherlands, Belgium
+    "4870", "48701", // Poland
+    "61190", "6119", "64900", // Australia, New Zealand
+];
+
+impl Destinations {
+    /// May this number be called?
+    pub fn check(&self, destination: E164) -> Result<(), Refusal> {
+        let digits = destination.digits();
+        let begins = |prefixes: &[String]| prefixes.iter().any(|prefix| !prefix.is_empty() && digits.starts_with(prefix.as_str()));
+        if begins(&self.barred_prefixes) {
+            return Err(Refusal::Barred);
+        }
+        let country = destination.country();
+        if !self.countries.is_empty() && !country.is_some_and(|country| self.countries.contains(&country)) {
+            return Err(Refusal::Barred);
+        }
+        let risky = country.is_none() || HIGH_RISK.iter().any(|prefix| digits.starts_with(prefix));
+        if risky && !self.allow_high_risk && !begins(&self.allowed_prefixes) {
+            return Err(Refusal::HighRisk);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deny_wins_over_allow() {
+        let open = Destinations::default();
+        let check = |rules: &Destinations, number: &str| rules.check(number.parse().unwrap());
+        assert_eq!(check(&open, "+15551231234"), Ok(()));
+        assert_eq!(check(&open, "+420601123456"), Ok(()));
+        for number in ["+19005551234", "+449061234567", "+881612345678", "+97912345678", "+420900123456", "+999123456789"] {
+            assert_eq!(check(&open, number), Err(Refusal::HighRisk), "{number}");
+        }
+        let allowed = Destinations { allowed_prefixes: vec!["44906".into()], ..Destinations::default() };
+        assert_eq!(check(&allowed, "+449061234567"), Ok(()));
+        let barred = Destinations { barred_prefixes: vec!["44906123".into()], ..allowed };
+        assert_eq!(check(&barred, "+449061234567"), Err(Refusal::Barred));
+        let at_home = Destinations { countries: vec!["CZ".parse().unwrap()], ..Destinations::default() };
+        assert_eq!(check(&at_home, "+15551231234"), Err(Refusal::Barred));
+        assert_eq!(check(&at_home, "+420601123456"), Ok(()));
+    }
+}
