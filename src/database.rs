@@ -26,6 +26,9 @@ const POSTGRES_CONNECTIONS: u32 = 24;
 /// How long a reader waits for a connection.
 const ACQUIRE: Duration = Duration::from_secs(2);
 
+/// What rooms above the stores call the driver's words by.
+pub use sqlx::{AnyConnection as Connection, Error};
+
 /// Which of the two it is; the few statements that must differ ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {

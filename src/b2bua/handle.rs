@@ -71,7 +71,7 @@ pub(super) struct Entry {
 
 impl Handle {
     /// A switchboard's list without calls.
-    pub(super) fn new(max_calls: usize) -> Self {
+    pub fn new(max_calls: usize) -> Self {
         let (events, _) = broadcast::channel(EVENTS_KEPT);
         Self(Arc::new(Shared { live: Mutex::default(), events, draining: AtomicBool::new(false), emptied: Notify::new(), max_calls }))
     }

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use crate::database;
 use crate::types::Refusal;
 
 /// When to try again if the books or the server are away for a moment.
@@ -125,6 +126,24 @@ impl From<Refusal> for Problem {
         let status = status(refusal);
         let retry_after_secs = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_AFTER_SECS);
         Self { retry_after_secs, ..Self::new(status, refusal.code(), message(refusal)) }
+    }
+}
+
+impl From<database::Error> for Problem {
+    fn from(error: database::Error) -> Self {
+        match error {
+            // The books can be reached, but hold what no program of ours writes.
+            database::Error::Decode(_) | database::Error::ColumnDecode { .. } | database::Error::ColumnNotFound(_) => Self::fault(&error),
+            _ => Self::books_down(&error),
+        }
+    }
+}
+
+/// A unique name or number is taken: said by `message`. Everything else stays what it is.
+pub fn taken(message: &'static str) -> impl Fn(database::Error) -> Problem {
+    move |error| match error.as_database_error() {
+        Some(broken) if broken.is_unique_violation() => Problem::conflict(message),
+        _ => error.into(),
     }
 }
 

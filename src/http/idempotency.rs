@@ -9,11 +9,10 @@ use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use sha2::{Digest as _, Sha256};
-use sqlx::AnyConnection;
 
 use super::error::Problem;
 use super::{State, store};
-use crate::database::Work;
+use crate::database::{self, Connection, Work};
 use crate::subscriber::credential::hex;
 use crate::types::ApiKeyId;
 
@@ -94,19 +93,25 @@ pub fn asked(headers: &HeaderMap, credential: ApiKeyId, request: String, body: &
     Ok(Asked { key, credential, request, body_digest: hex(&Sha256::digest(body)) })
 }
 
+/// The key of what a request posts: unique over all clients, and of a length the books take.
+pub fn posting_key(asked: &Asked) -> String {
+    format!("api:{}", hex(&Sha256::digest(format!("{} {}", asked.credential, asked.key).as_bytes())))
+}
+
 /// Runs `work` once for the key. The work and its answer are kept together or not at all; a problem frees the key.
 /// It runs to its end even if the client goes away.
 pub async fn once<F>(state: &State, asked: Asked, work: F) -> Result<Response, Problem>
 where
-    F: for<'c> FnOnce(&'c mut AnyConnection) -> Work<'c, Result<Answer, Failure>> + Send + 'static,
+    F: for<'c> FnOnce(&'c mut Connection) -> Work<'c, Result<Answer, Problem>> + Send + 'static,
 {
     let state = state.clone();
     let running = tokio::spawn(async move {
         let now = state.clock.timestamp();
         let claim = asked.clone();
-        let seen: Result<_, sqlx::Error> =
-            state.database.write(move |tx| Box::pin(async move { store::begin(tx, &claim, now, now - ABANDONED).await })).await;
-        match seen.map_err(|error| Problem::books_down(&error))? {
+        let seen = state
+            .database
+            .write(move |tx| Box::pin(async move { Ok::<_, Problem>(store::begin(tx, &claim, now, now - ABANDONED).await?) }));
+        match seen.await? {
             Seen::New => {}
             Seen::Finished(answer) => return Ok(answer.respond(true)),
             Seen::Running => {
@@ -123,18 +128,18 @@ where
             Box::pin(async move {
                 let answer = work(tx).await?;
                 store::finish(tx, &done, &answer).await?;
-                Ok::<_, Failure>(answer)
+                Ok::<_, Problem>(answer)
             })
         });
         match outcome.await {
             Ok(answer) => Ok(answer.respond(false)),
-            Err(failure) => {
-                let freed: Result<_, sqlx::Error> =
-                    state.database.write(move |tx| Box::pin(async move { store::abandon(tx, &asked).await })).await;
-                if let Err(error) = freed {
-                    tracing::warn!(%error, "an idempotency key could not be freed; it frees itself in a minute");
+            Err(problem) => {
+                let freed =
+                    state.database.write(move |tx| Box::pin(async move { Ok::<_, Problem>(store::abandon(tx, &asked).await?) })).await;
+                if freed.is_err() {
+                    tracing::warn!("an idempotency key could not be freed; it frees itself in a minute");
                 }
-                Err(failure.0)
+                Err(problem)
             }
         }
     });
@@ -142,23 +147,7 @@ where
 }
 
 /// Forgets answers that are older than they have to be kept.
-pub async fn forget(state: &State) -> Result<u64, sqlx::Error> {
+pub async fn forget(state: &State) -> Result<u64, database::Error> {
     let before = state.clock.timestamp() - KEPT;
     state.database.write(move |tx| Box::pin(async move { store::forget(tx, before).await })).await
-}
-
-/// Why the work under a key was not done.
-#[derive(Debug)]
-pub struct Failure(pub Problem);
-
-impl From<Problem> for Failure {
-    fn from(problem: Problem) -> Self {
-        Self(problem)
-    }
-}
-
-impl From<sqlx::Error> for Failure {
-    fn from(error: sqlx::Error) -> Self {
-        Self(Problem::books_down(&error))
-    }
 }

@@ -3,7 +3,7 @@
 use sha2::{Digest as _, Sha256};
 
 use super::store;
-use crate::database::Database;
+use crate::database::{self, Database};
 use crate::types::{ApiKeyId, Clock, Random, Secret, Timestamp};
 
 /// What every key begins with, so that a scanner of repositories knows one when it sees it.
@@ -29,7 +29,7 @@ pub struct ApiKey {
 }
 
 /// Makes a key. The secret is shown once and cannot be found again.
-pub async fn create(database: &Database, clock: &Clock, random: &Random, name: &str) -> Result<(ApiKey, Secret), sqlx::Error> {
+pub async fn create(database: &Database, clock: &Clock, random: &Random, name: &str) -> Result<(ApiKey, Secret), database::Error> {
     let secret = Secret::new(format!("{PREFIX}{}", random.alphanumeric(LENGTH)));
     let name = name.chars().filter(|character| !character.is_control()).take(LONGEST_NAME).collect();
     let key = ApiKey { id: ApiKeyId::new(clock, random), name, created_at: clock.timestamp(), last_used_at: None, revoked_at: None };
@@ -39,18 +39,18 @@ pub async fn create(database: &Database, clock: &Clock, random: &Random, name: &
 }
 
 /// Every key, oldest first.
-pub async fn list(database: &Database, after: Option<ApiKeyId>, limit: u32) -> Result<Vec<ApiKey>, sqlx::Error> {
+pub async fn list(database: &Database, after: Option<ApiKeyId>, limit: u32) -> Result<Vec<ApiKey>, database::Error> {
     store::list_keys(&mut *database.read().await?, after, limit).await
 }
 
 /// Takes a key back at once; false if there is none such.
-pub async fn revoke(database: &Database, clock: &Clock, id: ApiKeyId) -> Result<bool, sqlx::Error> {
+pub async fn revoke(database: &Database, clock: &Clock, id: ApiKeyId) -> Result<bool, database::Error> {
     let now = clock.timestamp();
     database.write(move |tx| Box::pin(async move { store::revoke_key(tx, id, now).await })).await
 }
 
 /// The key that `presented` is, if it is one.
-pub(super) async fn find(database: &Database, presented: &str) -> Result<Option<ApiKey>, sqlx::Error> {
+pub(super) async fn find(database: &Database, presented: &str) -> Result<Option<ApiKey>, database::Error> {
     if presented.len() != PREFIX.len() + LENGTH || !presented.starts_with(PREFIX) {
         return Ok(None);
     }

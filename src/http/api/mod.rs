@@ -4,6 +4,17 @@
 //! `{"amount","currency"}`, times are RFC 3339 with Z, lists are `{"items","next"}`: `next` goes into `?after=` of the next
 //! request and is null on the last page. `openapi.yaml` describes all of it.
 
+mod access_numbers;
+mod accounts;
+mod body;
+mod calls;
+mod cdrs;
+mod decks;
+mod keys;
+mod reservations;
+mod subscribers;
+mod trunks;
+
 use std::time::Duration;
 
 use axum::Router;
@@ -19,6 +30,15 @@ use super::{State, store};
 /// Every resource, behind the key.
 pub fn router(state: State) -> Router {
     Router::<State>::new()
+        .merge(subscribers::router())
+        .merge(accounts::router())
+        .merge(access_numbers::router())
+        .merge(trunks::router())
+        .merge(decks::router())
+        .merge(reservations::router())
+        .merge(calls::router())
+        .merge(cdrs::router())
+        .merge(keys::router())
         .fallback(nothing_here)
         .method_not_allowed_fallback(other_methods)
         .layer(from_fn_with_state(state.clone(), authenticate))
@@ -72,10 +92,9 @@ fn note_use(state: &State, key: &ApiKey) {
     }
     let (database, id) = (state.database.clone(), key.id);
     tokio::spawn(async move {
-        let noted: Result<_, sqlx::Error> =
-            database.write(move |tx| Box::pin(async move { store::touch_key(tx, id, now, now - TO_THE).await })).await;
-        if let Err(error) = noted {
-            tracing::warn!(%error, key.id = %id, "the last use of a key could not be noted");
+        let noted = database.write(move |tx| Box::pin(async move { Ok::<_, Problem>(store::touch_key(tx, id, now, now - TO_THE).await?) }));
+        if noted.await.is_err() {
+            tracing::warn!(key.id = %id, "the last use of a key could not be noted");
         }
     });
 }

@@ -1,0 +1,59 @@
+//! The calls that are up on this node.
+
+use axum::extract::State as From;
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::body::{Asked, Id, page, page_length};
+use crate::b2bua::LiveCall;
+use crate::http::State;
+use crate::http::error::Problem;
+use crate::types::CallId;
+
+pub(super) fn router() -> Router<State> {
+    Router::new().route("/calls", get(list)).route("/calls/{call_id}", get(one)).route("/calls/{call_id}/hang_up", post(hang_up))
+}
+
+fn shape(call: &LiveCall) -> Value {
+    json!({
+        "id": call.id,
+        "subscriber_id": call.subscriber,
+        "caller": call.caller.number(),
+        "dialled": call.dialled,
+        "destination": call.destination,
+        "trunk_in": call.trunk_in,
+        "trunk_out": call.trunk_out,
+        "state": call.state,
+        "began_at": call.began,
+        "answered_at": call.answered,
+        "funded_until": call.funded_until,
+    })
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Page {
+    after: Option<CallId>,
+    limit: Option<u32>,
+}
+
+async fn list(From(state): From<State>, Asked(asked): Asked<Page>) -> Result<Response, Problem> {
+    let limit = page_length(asked.limit)?;
+    let calls = state.calls.list().into_iter().filter(|call| asked.after.is_none_or(|after| call.id > after));
+    let most = usize::try_from(limit).unwrap_or(usize::MAX).saturating_add(1);
+    Ok(page(calls.take(most).collect(), limit, |call| call.id, shape))
+}
+
+async fn one(From(state): From<State>, Id(id): Id<CallId>) -> Result<Json<Value>, Problem> {
+    let call = state.calls.get(id).ok_or_else(|| Problem::not_found("live call; an ended one is among the CDRs"))?;
+    Ok(Json(shape(&call)))
+}
+
+/// The call ends as if both had hung up; its CDR says that we did it.
+async fn hang_up(From(state): From<State>, Id(id): Id<CallId>) -> Result<StatusCode, Problem> {
+    if state.calls.hang_up(id) { Ok(StatusCode::ACCEPTED) } else { Err(Problem::not_found("live call; an ended one is among the CDRs")) }
+}

@@ -1,0 +1,69 @@
+//! Reservations: what phones have asked for.
+
+use axum::extract::State as From;
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::body::{Asked, Id, page, page_length};
+use crate::callthrough::{Reservation, store};
+use crate::http::State;
+use crate::http::error::Problem;
+use crate::types::{ReservationId, SubscriberId};
+
+pub(super) fn router() -> Router<State> {
+    Router::new().route("/reservations", get(list)).route("/reservations/{reservation_id}", get(one).delete(cancel))
+}
+
+fn shape(reservation: &Reservation) -> Value {
+    json!({
+        "id": reservation.id,
+        "subscriber_id": reservation.subscriber,
+        "access_number": reservation.access_number,
+        "destination": reservation.destination,
+        "state": reservation.state.as_str(),
+        "rule": reservation.rule,
+        "created_at": reservation.created_at,
+        "expires_at": reservation.expires_at,
+        "late_until": reservation.late_until,
+        "claims": reservation.claims,
+        "call_id": reservation.call,
+        "late": reservation.late,
+    })
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Page {
+    subscriber_id: Option<SubscriberId>,
+    after: Option<ReservationId>,
+    limit: Option<u32>,
+}
+
+async fn list(From(state): From<State>, Asked(asked): Asked<Page>) -> Result<Response, Problem> {
+    let limit = page_length(asked.limit)?;
+    let found = store::list(&mut *state.database.read().await?, asked.subscriber_id, asked.after, limit + 1).await?;
+    Ok(page(found, limit, |reservation| reservation.id, shape))
+}
+
+async fn one(From(state): From<State>, Id(id): Id<ReservationId>) -> Result<Json<Value>, Problem> {
+    let found = store::get(&mut *state.database.read().await?, id).await?;
+    Ok(Json(shape(&found.ok_or_else(|| Problem::not_found("reservation"))?)))
+}
+
+async fn cancel(From(state): From<State>, Id(id): Id<ReservationId>) -> Result<StatusCode, Problem> {
+    let cancelled = state.database.write(move |tx| {
+        Box::pin(async move {
+            store::get(tx, id).await?.ok_or_else(|| Problem::not_found("reservation"))?;
+            Ok::<_, Problem>(store::cancel(tx, id).await?)
+        })
+    });
+    if cancelled.await? {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(Problem::conflict("The reservation no longer waits for its call. Hang up the call instead, if there is one."))
+    }
+}

@@ -1,0 +1,161 @@
+//! The carriers.
+
+use axum::extract::State as From;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::body::{Asked, Body, Id, from_value, page, page_length, parted, patched};
+use crate::database::Connection;
+use crate::http::State;
+use crate::http::error::Problem;
+use crate::trunk::{Settings, Trunk, TrunkError, store};
+use crate::types::TrunkId;
+
+/// Longest name.
+const LONGEST_NAME: usize = 100;
+
+pub(super) fn router() -> Router<State> {
+    Router::new().route("/trunks", get(list).post(create)).route("/trunks/{trunk_id}", get(one).patch(update).delete(remove))
+}
+
+/// What can be changed beside the settings.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Head {
+    name: String,
+    #[serde(default = "yes")]
+    enabled: bool,
+    #[serde(default = "middle")]
+    priority: i64,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+const fn middle() -> i64 {
+    100
+}
+
+fn fields(trunk: &Trunk) -> Value {
+    let mut fields = json!(Head { name: trunk.name.clone(), enabled: trunk.enabled, priority: trunk.priority });
+    if let (Value::Object(fields), Value::Object(settings)) = (&mut fields, json!(trunk.settings)) {
+        fields.extend(settings);
+    }
+    fields
+}
+
+/// A trunk with what running calls know of it.
+fn shape(state: &State, trunk: &Trunk) -> Value {
+    let mut shape = json!({ "id": trunk.id });
+    if let (Value::Object(shape), Value::Object(fields)) = (&mut shape, fields(trunk)) {
+        shape.extend(fields);
+        shape.insert("calls".to_owned(), json!(state.trunks.in_use(trunk.id)));
+        shape.insert("failing".to_owned(), json!(state.trunks.penalised(trunk.id)));
+    }
+    shape
+}
+
+fn read(value: Value) -> Result<(Head, Settings), Problem> {
+    let (head, settings) = parted(value, &["name", "enabled", "priority"])?;
+    let (head, settings): (Head, Settings) = (from_value(head)?, from_value(settings)?);
+    if head.name.trim().is_empty() || head.name.len() > LONGEST_NAME || head.name.chars().any(char::is_control) {
+        return Err(Problem::field("name", format!("Give a name of 1 to {LONGEST_NAME} bytes without control characters.")));
+    }
+    settings.check().map_err(|(field, message)| Problem::field(field, message))?;
+    Ok((head, settings))
+}
+
+/// An address that two trunks claim would decide by chance whose rules a call is read by.
+async fn check_addresses(tx: &mut Connection, trunk: &Trunk) -> Result<(), Problem> {
+    for other in store::list(tx).await?.iter().filter(|other| other.id != trunk.id) {
+        if let Some(shared) = trunk.settings.addresses.iter().find(|entry| other.settings.addresses.contains(entry)) {
+            let message = format!("The trunk {} has the address {shared} already. Give each address to one trunk.", other.name);
+            return Err(Problem { field: Some("addresses".into()), ..Problem::conflict(message) });
+        }
+    }
+    Ok(())
+}
+
+impl std::convert::From<TrunkError> for Problem {
+    fn from(error: TrunkError) -> Self {
+        match error {
+            TrunkError::NameTaken => Self { field: Some("name".into()), ..Self::conflict("Another trunk has this name. Choose another.") },
+            TrunkError::TooMany => Self::conflict("There are as many trunks as can be. Delete one first."),
+            TrunkError::Broken(..) => Self::fault(&error),
+            TrunkError::Books(error) => error.into(),
+        }
+    }
+}
+
+/// Running calls see the change at once; other nodes within their next look.
+async fn reload(state: &State) {
+    if let Err(error) = state.trunks.reload(&state.database).await {
+        tracing::error!(%error, "the trunks were changed but could not be read again; calls use the old ones until the next look");
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Page {
+    after: Option<TrunkId>,
+    limit: Option<u32>,
+}
+
+async fn list(From(state): From<State>, Asked(asked): Asked<Page>) -> Result<Response, Problem> {
+    let limit = page_length(asked.limit)?;
+    let mut trunks = store::list(&mut *state.database.read().await?).await?;
+    trunks.sort_by_key(|trunk| trunk.id);
+    let rest = trunks.into_iter().filter(|trunk| asked.after.is_none_or(|after| trunk.id > after)).collect();
+    Ok(page(rest, limit, |trunk| trunk.id, |trunk| shape(&state, trunk)))
+}
+
+async fn create(From(state): From<State>, Body(body, _): Body<Value>) -> Result<Response, Problem> {
+    let (head, settings) = read(body)?;
+    let id = TrunkId::new(&state.clock, &state.random);
+    let trunk = Trunk { id, name: head.name, enabled: head.enabled, priority: head.priority, settings, target: None };
+    let (shape, now) = (shape(&state, &trunk), state.clock.timestamp());
+    let added = state.database.write(move |tx| {
+        Box::pin(async move {
+            check_addresses(tx, &trunk).await?;
+            Ok::<_, Problem>(store::create(tx, &trunk, now).await?)
+        })
+    });
+    added.await?;
+    reload(&state).await;
+    Ok((StatusCode::CREATED, Json(shape)).into_response())
+}
+
+async fn one(From(state): From<State>, Id(id): Id<TrunkId>) -> Result<Json<Value>, Problem> {
+    let found = store::get(&mut *state.database.read().await?, id).await?;
+    Ok(Json(shape(&state, &found.ok_or_else(|| Problem::not_found("trunk"))?)))
+}
+
+async fn update(From(state): From<State>, Id(id): Id<TrunkId>, Body(patch, _): Body<Value>) -> Result<Json<Value>, Problem> {
+    let changed = state.database.write(move |tx| {
+        Box::pin(async move {
+            let found = store::get(tx, id).await?.ok_or_else(|| Problem::not_found("trunk"))?;
+            let (head, settings) = read(patched(&fields(&found), patch)?)?;
+            let changed = Trunk { name: head.name, enabled: head.enabled, priority: head.priority, settings, ..found };
+            check_addresses(tx, &changed).await?;
+            store::update(tx, &changed).await?;
+            Ok::<_, Problem>(changed)
+        })
+    });
+    let changed = changed.await?;
+    reload(&state).await;
+    Ok(Json(shape(&state, &changed)))
+}
+
+async fn remove(From(state): From<State>, Id(id): Id<TrunkId>) -> Result<StatusCode, Problem> {
+    let gone = state.database.write(move |tx| Box::pin(async move { Ok::<_, Problem>(store::delete(tx, id).await?) }));
+    if !gone.await? {
+        return Err(Problem::not_found("trunk"));
+    }
+    reload(&state).await;
+    Ok(StatusCode::NO_CONTENT)
+}
