@@ -170,12 +170,13 @@ create table reservation_caller (
 create unique index reservation_caller_pending on reservation_caller (caller, access_number) where pending = 1;
 create index reservation_caller_seen on reservation_caller (caller, access_number, pending, created_at_us);
 
--- A live call; the row outlives it only as long as recovery may need it. The CDR is what stays.
+-- A call that was let in: what recovery needs while it lives, what the limit of calls an hour counts, what its holds hang on.
 create table call (
     id text primary key,
     node text not null,
     subscriber_id text not null references subscriber (id),
     reservation_id text,
+    sip_call_id text,
     caller text,
     dialled text not null,
     destination text not null,
@@ -195,6 +196,7 @@ create table hold (
     call_id text not null references call (id),
     leg text not null,                           -- a, b
     account_id text not null references account (id),
+    subscriber_id text not null references subscriber (id),
     amount_micros bigint not null,
     funded_secs bigint not null,
     rate text not null,                          -- JSON: the full rate and its deck version; an import never changes a running call

@@ -126,8 +126,101 @@ async fn sqlite_pool(url: &str, connections: u32) -> Result<AnyPool, sqlx::Error
 
 async fn migrate(pool: &AnyPool, kind: Kind) -> Result<(), sqlx::Error> {
     sqlx::migrate!("./migrations").run(pool).await?;
-    let _ = kind;
-    Ok(())
+    let own_words = match kind {
+        Kind::Sqlite => include_str!("../migrations/sqlite/append_only.sql"),
+        Kind::Postgres => include_str!("../migrations/postgres/append_only.sql"),
+    };
+    sqlx::raw_sql(own_words).execute(pool).await.map(drop)
+}
+
+/// Statements that follow each other without looking at each other's answers. SQLite takes them in one go, which saves a
+/// trip to its thread for each; PostgreSQL takes them one after the other. Each statement counts its own `$1`, `$2`, ….
+#[derive(Debug, Default)]
+pub struct Script(Vec<(&'static str, Vec<Value>)>);
+
+/// One argument of a statement.
+#[derive(Debug, Clone)]
+pub enum Value {
+    /// A number, a time, a yes or no.
+    Number(Option<i64>),
+    /// A text or an id.
+    Text(Option<String>),
+}
+
+impl From<i64> for Value {
+    fn from(number: i64) -> Self {
+        Self::Number(Some(number))
+    }
+}
+
+impl From<Option<i64>> for Value {
+    fn from(number: Option<i64>) -> Self {
+        Self::Number(number)
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::Text(Some(text.to_owned()))
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::Text(Some(text))
+    }
+}
+
+impl From<Option<String>> for Value {
+    fn from(text: Option<String>) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl Script {
+    /// Appends a statement.
+    pub fn add(&mut self, sql: &'static str, values: impl Into<Vec<Value>>) {
+        self.0.push((sql, values.into()));
+    }
+
+    /// Runs all of them, or stops at the first that fails.
+    pub async fn run(self, tx: &mut AnyConnection) -> Result<(), sqlx::Error> {
+        if tx.backend_name() == "SQLite" {
+            let mut sql = String::with_capacity(self.0.iter().map(|step| step.0.len() + 64).sum());
+            let mut values = Vec::new();
+            for (step, own) in self.0 {
+                renumber(step, values.len(), &mut sql);
+                sql.push(';');
+                values.extend(own);
+            }
+            return bind(sqlx::query(sqlx::AssertSqlSafe(sql)), values).execute(tx).await.map(drop);
+        }
+        for (sql, values) in self.0 {
+            bind(sqlx::query(sql), values).execute(&mut *tx).await?;
+        }
+        Ok(())
+    }
+}
+
+type Query<'q> = sqlx::query::Query<'q, Any, sqlx::any::AnyArguments>;
+
+fn bind(query: Query<'_>, values: Vec<Value>) -> Query<'_> {
+    values.into_iter().fold(query, |query, value| match value {
+        Value::Number(number) => query.bind(number),
+        Value::Text(text) => query.bind(text),
+    })
+}
+
+/// Copies `sql` with every `$n` raised by `by`.
+fn renumber(sql: &str, by: usize, into: &mut String) {
+    use std::fmt::Write as _;
+    let mut parts = sql.split('$');
+    into.push_str(parts.next().unwrap_or_default());
+    for part in parts {
+        let digits = part.bytes().take_while(u8::is_ascii_digit).count();
+        let number: usize = part[..digits].parse().unwrap_or(0);
+        write!(into, "${}{}", number + by, &part[digits..]).expect("a string takes all");
+    }
 }
 
 /// A piece of work whose types the writer need not know.
@@ -221,6 +314,13 @@ mod tests {
                 .await
                 .map(drop)
         })
+    }
+
+    #[test]
+    fn each_statement_of_a_script_keeps_its_own_arguments() {
+        let mut sql = String::new();
+        renumber("select $1, $12 from x where y = $2", 3, &mut sql);
+        assert_eq!(sql, "select $4, $15 from x where y = $5");
     }
 
     #[tokio::test]

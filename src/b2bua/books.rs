@@ -5,14 +5,28 @@
 //! cannot be reached no call is admitted; records of calls that end meanwhile wait in a bounded file beside us and are
 //! written once when the books are back.
 
+mod spool;
+mod statements;
+
+use std::collections::HashSet;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use sqlx::AnyConnection;
+
+use self::spool::{Replayed, Spool};
 use crate::call::{CallRecord, Cause, Grant};
+use crate::callthrough;
+use crate::cdr::Record;
 use crate::database::Database;
-use crate::ledger;
+use crate::ledger::{self, Draft, LedgerError};
 use crate::rating::{Decks, Quote};
-use crate::types::{CallId, Clock, E164, Micros, Random, Refusal, ReservationId, Side, SubscriberId, Timestamp};
+use crate::types::{CallId, Clock, E164, HoldId, Micros, PostingId, Random, Refusal, ReservationId, Side, SubscriberId, Timestamp};
+
+/// A call that was alive this long before a crash is charged up to here beyond its last heartbeat (money, M5).
+const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// What a call needs to be let in.
 #[derive(Debug, Clone)]
@@ -23,6 +37,8 @@ pub struct Authorise {
     pub subscriber: SubscriberId,
     /// The reservation to claim, if it came by one.
     pub reservation: Option<ReservationId>,
+    /// Call-ID of A's leg.
+    pub sip_call_id: Option<String>,
     /// The caller's number; none when withheld.
     pub caller: Option<E164>,
     /// What the caller dialled.
@@ -190,35 +206,122 @@ pub struct Setup {
     pub spool: PathBuf,
     /// Slices and limits.
     pub ledger: ledger::Config,
+    /// How long and how often a reservation may be claimed.
+    pub callthrough: callthrough::Config,
 }
 
 /// The books of calls. Cheap to clone.
 #[derive(Clone)]
-pub struct Books {
+pub struct Books(Arc<Inner>);
+
+struct Inner {
     database: Database,
     decks: Decks,
     clock: Clock,
     random: Random,
-    setup: std::sync::Arc<Setup>,
+    setup: Setup,
+    spool: Spool,
+    /// Calls of this process that have a hold: whatever else this node has open in the books is left over.
+    live: Mutex<HashSet<CallId>>,
+}
+
+/// Who waits for an authorisation, and who was first to move: the answer or the waiter's patience.
+const WAITING: u8 = 0;
+const ANSWERED: u8 = 1;
+const GIVEN_UP: u8 = 2;
+
+/// Why a transaction came to nothing.
+enum Undone {
+    Refused(Refusal),
+    Ledger(LedgerError),
+}
+
+impl From<sqlx::Error> for Undone {
+    fn from(fault: sqlx::Error) -> Self {
+        Self::Ledger(fault.into())
+    }
+}
+
+impl From<LedgerError> for Undone {
+    fn from(fault: LedgerError) -> Self {
+        Self::Ledger(fault)
+    }
+}
+
+impl From<crate::types::MoneyError> for Undone {
+    fn from(fault: crate::types::MoneyError) -> Self {
+        Self::Ledger(fault.into())
+    }
+}
+
+impl From<Refusal> for Undone {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<callthrough::Error> for Undone {
+    fn from(error: callthrough::Error) -> Self {
+        match error {
+            callthrough::Error::Refused(refusal) => Self::Refused(refusal),
+            callthrough::Error::Fault(fault) => fault.into(),
+        }
+    }
 }
 
 impl Books {
     /// Opens nothing: the spool is read by [`Books::recover`].
     pub fn new(database: Database, decks: Decks, clock: Clock, random: Random, setup: Setup) -> Self {
-        Self { database, decks, clock, random, setup: std::sync::Arc::new(setup) }
+        let spool = Spool::new(setup.spool.clone());
+        Self(Arc::new(Inner { database, decks, clock, random, setup, spool, live: Mutex::default() }))
     }
 
     /// Lets a call in: claims its reservation, checks limits, quotes, sets money aside, in one transaction. Slower than
     /// `books_timeout_ms` is no; a hold that is made after that is released.
     pub async fn authorise(&self, ask: Authorise) -> Result<Authorised, NotAuthorised> {
-        let _ = (ask, &self.database, &self.decks, &self.random, &self.setup);
-        Err(NotAuthorised::Fault("dummy".into()))
+        let (books, call, reservation) = (self.clone(), ask.call, ask.reservation);
+        let first = Arc::new(AtomicU8::new(WAITING));
+        let theirs = Arc::clone(&first);
+        let mut work = tokio::spawn(async move {
+            let inner = Arc::clone(&books.0);
+            let outcome = books.0.database.write(move |tx| Box::pin(async move { authorise(tx, &inner, &ask).await })).await;
+            if outcome.is_ok() {
+                let in_time = theirs.compare_exchange(WAITING, ANSWERED, Ordering::SeqCst, Ordering::SeqCst).is_ok();
+                if in_time {
+                    books.live().insert(call);
+                } else {
+                    books.undo(call, reservation).await;
+                }
+            }
+            outcome
+        });
+        let patience = Duration::from_millis(self.0.setup.ledger.books_timeout_ms);
+        let joined = match tokio::time::timeout(patience, &mut work).await {
+            Ok(joined) => joined,
+            Err(_) if first.compare_exchange(WAITING, GIVEN_UP, Ordering::SeqCst, Ordering::SeqCst).is_ok() => {
+                return Err(NotAuthorised::Fault(format!("no answer within {} ms", patience.as_millis())));
+            }
+            Err(_) => work.await,
+        };
+        match joined {
+            Ok(Ok(authorised)) => Ok(authorised),
+            Ok(Err(Undone::Refused(refusal))) => Err(NotAuthorised::Refused(refusal)),
+            Ok(Err(Undone::Ledger(fault))) => Err(NotAuthorised::Fault(fault.to_string())),
+            Err(fault) => Err(NotAuthorised::Fault(fault.to_string())),
+        }
     }
 
     /// Sets one more slice aside, or what is left.
     pub async fn extend(&self, call: CallId) -> Result<Grant, NotExtended> {
-        let _ = call;
-        Err(NotExtended::Exhausted)
+        let inner = Arc::clone(&self.0);
+        let work = self.0.database.write(move |tx| Box::pin(async move { extend(tx, &inner, call).await }));
+        let patience = Duration::from_millis(self.0.setup.ledger.books_timeout_ms);
+        match tokio::time::timeout(patience, work).await {
+            Ok(Ok(Some(grant))) => Ok(grant),
+            Ok(Ok(None) | Err(Undone::Refused(_))) => Err(NotExtended::Exhausted),
+            Ok(Err(Undone::Ledger(fault))) => Err(NotExtended::Fault(fault.to_string())),
+            Err(_) => Err(NotExtended::Fault(format!("no answer within {} ms", patience.as_millis()))),
+        }
     }
 
     /// Writes down that B answered, with what a recovery needs to hang up: JSON of both dialogs. Uses the reservation up.
@@ -229,40 +332,233 @@ impl Books {
         at: Timestamp,
         dialogs: String,
     ) -> Result<(), BooksError> {
-        let _ = (call, reservation, at, dialogs);
-        Ok(())
+        let now = self.0.clock.timestamp();
+        let work = self.0.database.write(move |tx| {
+            Box::pin(async move {
+                if statements::answered(tx, call, at, &dialogs, now).await?
+                    && let Some(reservation) = reservation
+                {
+                    callthrough::store::consume(tx, reservation, call).await?;
+                }
+                Ok::<_, LedgerError>(())
+            })
+        });
+        work.await.map_err(BooksError::from)
     }
 
     /// The heartbeat: one write for all calls of the node, every five seconds.
     pub async fn alive(&self, calls: &[CallId]) -> Result<(), BooksError> {
-        let _ = (calls, &self.clock);
-        Ok(())
+        if calls.is_empty() {
+            return Ok(());
+        }
+        let (calls, now) = (calls.to_vec(), self.0.clock.timestamp());
+        let work =
+            self.0.database.write(move |tx| Box::pin(async move { statements::alive(tx, &calls, now).await.map_err(LedgerError::from) }));
+        work.await.map_err(BooksError::from)
     }
 
     /// Settles or releases the hold, ends the call, releases or uses up the reservation, writes the record: one transaction.
     /// Calls that were refused before they had a hold leave their record this way too. When the database is away the closing
     /// goes to the spool, durable before this returns.
     pub async fn close(&self, closing: Closing) -> Result<Closed, BooksError> {
-        let _ = closing;
-        Ok(Closed::Already)
+        let call = closing.call;
+        let closed = match self.close_in_time(closing.clone()).await {
+            Ok(closed) => Ok(closed),
+            Err(fault) => {
+                tracing::warn!(call.id = %call, %fault, "the books did not take a call record; it waits in the spool");
+                self.0.spool.append(closing).await.map(|()| Closed::Spooled)
+            }
+        };
+        self.live().remove(&call);
+        closed
     }
 
     /// At the start: replays the spool, then lists the calls that an earlier process of this node left open. For each, hang up
-    /// its dialogs and call [`Books::close_abandoned`].
+    /// its dialogs and call [`Books::close_abandoned`]. While running: lists what a late or lost write left behind.
     pub async fn recover(&self) -> Result<Vec<Abandoned>, BooksError> {
-        Ok(Vec::new())
+        self.replay().await?;
+        let mut connection = self.0.database.read().await.map_err(LedgerError::from)?;
+        let rows = statements::open_calls(&mut connection, &self.0.setup.node).await?;
+        drop(connection);
+        let live = self.live();
+        let abandoned = rows.into_iter().filter(|row| !live.contains(&row.closing.call));
+        Ok(abandoned.map(|row| Abandoned { call: row.closing.call, dialogs: row.dialogs, answered_at: row.closing.answered_at }).collect())
     }
 
     /// Settles an abandoned call at the last heartbeat plus five seconds, at most at its funded time; releases it if it was
     /// never answered; writes its record with the cause `server_restart`. Doing it twice changes nothing.
     pub async fn close_abandoned(&self, call: CallId) -> Result<Closed, BooksError> {
-        let _ = call;
-        Ok(Closed::Already)
+        let mut connection = self.0.database.read().await.map_err(LedgerError::from)?;
+        let row = statements::open_call(&mut connection, call).await?;
+        drop(connection);
+        let Some(row) = row else { return Ok(Closed::Already) };
+        let mut closing = row.closing;
+        if let Some(answered_at) = closing.answered_at {
+            let last = row.last_alive_at.max(answered_at) + HEARTBEAT;
+            closing.ended_at = row.funded_until.map_or(last, |funded| last.min(funded)).max(answered_at);
+            closing.duration = closing.ended_at.since(answered_at);
+        }
+        self.try_close(closing).await.map_err(BooksError::from)
     }
 
     /// Writes what waits in the spool; the night watch calls it every few seconds. Returns how many were written.
     pub async fn replay(&self) -> Result<usize, BooksError> {
-        Ok(0)
+        let write = async |closing: Closing| match self.try_close(closing).await {
+            Ok(_) => Replayed::Written,
+            Err(LedgerError::Database(sqlx::Error::Database(refused))) if !is_away(&*refused) => {
+                tracing::error!(fault = %refused, "the books refuse a spooled call record; it stays in the spool");
+                Replayed::Keep
+            }
+            Err(LedgerError::Database(_)) => Replayed::Stop,
+            Err(fault) => {
+                tracing::error!(%fault, "the books refuse a spooled call record; it stays in the spool");
+                Replayed::Keep
+            }
+        };
+        self.0.spool.replay(write).await
+    }
+
+    async fn close_in_time(&self, closing: Closing) -> Result<Closed, LedgerError> {
+        let patience = Duration::from_millis(self.0.setup.ledger.books_timeout_ms);
+        let books = self.clone();
+        // A close that comes late after all is harmless: the call has one record, and its hold is resolved once.
+        let work = tokio::spawn(async move { books.try_close(closing).await });
+        match tokio::time::timeout(patience, work).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => Err(sqlx::Error::WorkerCrashed.into()),
+            Err(_) => Err(sqlx::Error::PoolTimedOut.into()),
+        }
+    }
+
+    async fn try_close(&self, closing: Closing) -> Result<Closed, LedgerError> {
+        let inner = Arc::clone(&self.0);
+        self.0.database.write(move |tx| Box::pin(async move { close(tx, &inner, closing).await })).await
+    }
+
+    async fn undo(&self, call: CallId, reservation: Option<ReservationId>) {
+        let now = self.0.clock.timestamp();
+        let work = self.0.database.write(move |tx| {
+            Box::pin(async move {
+                statements::undo(tx, call, now).await?;
+                if let Some(reservation) = reservation {
+                    callthrough::store::release(tx, reservation, call, now).await?;
+                }
+                Ok::<_, LedgerError>(())
+            })
+        });
+        if let Err(fault) = work.await {
+            tracing::warn!(call.id = %call, %fault, "a hold that came too late is still open; the next recovery releases it");
+        }
+    }
+
+    fn live(&self) -> std::sync::MutexGuard<'_, HashSet<CallId>> {
+        self.0.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether the database says that it cannot write now, rather than that it does not like what is written.
+fn is_away(refused: &dyn sqlx::error::DatabaseError) -> bool {
+    matches!(refused.kind(), sqlx::error::ErrorKind::Other)
+}
+
+async fn authorise(tx: &mut AnyConnection, books: &Inner, ask: &Authorise) -> Result<Authorised, Undone> {
+    let (now, config) = (books.clock.timestamp(), &books.setup.ledger);
+    let late = match ask.reservation {
+        Some(id) => callthrough::store::claim(tx, &books.setup.callthrough, id, ask.call, now).await?.late,
+        None => false,
+    };
+    statements::lock_payer(tx, books.database.kind(), ask.subscriber, now).await?;
+    let standing = statements::standing(tx, ask.subscriber, config, now).await?.ok_or(Refusal::Disabled)?;
+    if !standing.enabled {
+        return Err(Refusal::Disabled.into());
+    }
+    let quote = books.decks.quote(standing.deck, ask.destination, now).ok_or(Refusal::NoRate)?;
+    if quote.currency != standing.account.currency {
+        tracing::error!(subscriber.id = %ask.subscriber, deck.id = %quote.deck, "the deck is in another currency than the account");
+        return Err(Refusal::NoRate.into());
+    }
+    let slice = ledger::hold::authorise(config, &standing.limits, &standing.account, &standing.usage, &quote.rate)??;
+    let hold = HoldId::new(&books.clock, &books.random);
+    statements::begin(tx, &books.setup.node, ask, standing.account.id, (hold, &slice, &quote), now).await?;
+    let grant = Grant { hold, funded: Duration::from_secs(slice.funded_secs.into()), more: slice.more };
+    Ok(Authorised { grant, quote, late, longest: Duration::from_secs(standing.limits.longest_call_secs.into()) })
+}
+
+async fn extend(tx: &mut AnyConnection, books: &Inner, call: CallId) -> Result<Option<Grant>, Undone> {
+    let (now, config) = (books.clock.timestamp(), &books.setup.ledger);
+    statements::lock_holder(tx, books.database.kind(), call, now).await?;
+    let Some(hold) = statements::ending(tx, call).await?.hold else { return Ok(None) };
+    let Some(standing) = statements::standing(tx, hold.subscriber, config, now).await? else { return Ok(None) };
+    let so_far = (hold.amount, hold.funded_secs);
+    let slice = ledger::hold::extend(config, &standing.limits, &standing.account, &standing.usage, &hold.quote.rate, so_far)?;
+    let Some(slice) = slice else { return Ok(None) };
+    statements::extend(tx, call, &slice).await?;
+    Ok(Some(Grant { hold: hold.id, funded: Duration::from_secs(slice.funded_secs.into()), more: slice.more }))
+}
+
+async fn close(tx: &mut AnyConnection, books: &Inner, closing: Closing) -> Result<Closed, LedgerError> {
+    let now = books.clock.timestamp();
+    statements::lock_holder(tx, books.database.kind(), closing.call, now).await?;
+    let ending = statements::ending(tx, closing.call).await?;
+    if ending.recorded {
+        if ending.hold.is_some() {
+            statements::undo(tx, closing.call, now).await?;
+        }
+        return Ok(Closed::Already);
+    }
+    let (call, reservation, answered) = (closing.call, closing.reservation, closing.answered_at.is_some());
+    let mut record = record(closing);
+    let mut posting = None;
+    let mut settled = None;
+    if let Some(hold) = ending.hold {
+        let talked = if answered { record.duration } else { Duration::ZERO };
+        let charge = ledger::hold::settle(&hold.quote.rate, talked, hold.funded_secs)?;
+        if charge.amount > hold.amount {
+            return Err(LedgerError::Damaged("a hold smaller than the charge of what it funds"));
+        }
+        settled = answered.then_some(charge.amount);
+        record.account = Some(hold.account);
+        record.subscriber = Some(hold.subscriber);
+        if charge.amount > Micros::ZERO {
+            let draft = Draft::charge(hold.account, call, hold.id, charge.amount)?;
+            let id = PostingId::new(&books.clock, &books.random);
+            posting = Some(draft.post(id, hold.posting_seq + 1, now, hold.quote.currency, hold.posting_hash)?);
+        }
+        record.charged = Some((hold.quote, charge));
+    }
+    statements::end(tx, &record, settled, posting.as_ref(), now).await?;
+    if let Some(reservation) = reservation {
+        if answered && !ending.answered {
+            callthrough::store::consume(tx, reservation, call).await?;
+        }
+        callthrough::store::release(tx, reservation, call, now).await?;
+    }
+    Ok(Closed::Written(settled.unwrap_or_default()))
+}
+
+fn record(closing: Closing) -> Record {
+    Record {
+        call: closing.call,
+        subscriber: closing.subscriber,
+        account: None,
+        reservation: closing.reservation,
+        sip_call_id: closing.sip_call_id,
+        caller: closing.caller,
+        dialled: closing.dialled,
+        destination: closing.destination,
+        trunk_in: closing.trunk_in,
+        trunk_out: closing.trunk_out,
+        cause: closing.cause,
+        side: closing.side,
+        sip_status: closing.sip_status,
+        late: closing.late,
+        began_at: closing.began_at,
+        progressed_at: closing.progressed_at,
+        answered_at: closing.answered_at,
+        ended_at: closing.ended_at,
+        duration: closing.duration,
+        charged: None,
+        detail: closing.detail,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-use crate::types::{AccountId, Currency, Micros, MoneyError, PostingId, Timestamp};
+use crate::types::{AccountId, CallId, Currency, HoldId, Micros, MoneyError, PostingId, Timestamp};
 
 /// The books an entry may stand in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -175,6 +175,19 @@ pub struct Posting {
 }
 
 impl Draft {
+    /// The charge of a call, under a key that is the hold's: a hold is charged once.
+    pub fn charge(account: AccountId, call: CallId, hold: HoldId, amount: Micros) -> Result<Self, MoneyError> {
+        Ok(Self {
+            account,
+            kind: Kind::Charge,
+            amount: Micros::ZERO.minus(amount)?,
+            cause: call.to_string(),
+            idempotency_key: format!("charge:{hold}"),
+            note: String::new(),
+            approved_by: None,
+        })
+    }
+
     /// Whether it may be posted by a person or a payment. Charges come from holds and are not drafted by hand.
     pub fn check(&self, adjustment_limit: Micros) -> Result<(), DraftError> {
         let sign_fits = match self.kind {

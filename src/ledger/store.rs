@@ -1,9 +1,14 @@
 //! Every SQL statement of the room.
 
-use sqlx::AnyConnection;
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row as _};
 
-use super::{Account, Draft, LedgerError, Posting};
-use crate::types::{AccountId, Clock, Micros, Random, Timestamp};
+use super::{Account, Book, Draft, Entry, Kind, LedgerError, Posting};
+use crate::database::Script;
+use crate::types::{AccountId, Clock, Micros, PostingId, Random, Timestamp};
+
+/// Postings of one list.
+const MAX_LIST: u32 = 1000;
 
 /// What a posted draft left behind.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,16 +21,45 @@ pub struct Posted {
     pub replayed: bool,
 }
 
-/// Opens an account.
+/// Opens an account. It starts empty, whatever `account` says of balance and holds: money comes in by postings.
 pub async fn create(tx: &mut AnyConnection, account: &Account, now: Timestamp) -> Result<(), LedgerError> {
-    let _ = (tx, account, now);
-    Err(LedgerError::Damaged("dummy"))
+    sqlx::query("insert into account (id, currency, credit_limit_micros, created_at_us) values ($1, $2, $3, $4)")
+        .bind(account.id.to_string())
+        .bind(account.currency.as_str())
+        .bind(account.credit_limit.get())
+        .bind(now.as_micros())
+        .execute(tx)
+        .await?;
+    Ok(())
 }
 
 /// An account as it stands, if there is one.
 pub async fn get(connection: &mut AnyConnection, id: AccountId) -> Result<Option<Account>, LedgerError> {
-    let _ = (connection, id);
-    Err(LedgerError::Damaged("dummy"))
+    let row = sqlx::query(
+        "select currency, credit_limit_micros, balance_micros, cast(coalesce((select sum(hold.amount_micros) from hold
+            where hold.account_id = account.id and hold.resolved_at_us is null), 0) as bigint) as held_micros
+         from account where id = $1",
+    )
+    .bind(id.to_string())
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| {
+        Ok(Account {
+            id,
+            currency: row.try_get::<String, _>("currency")?.parse()?,
+            credit_limit: Micros::new(row.try_get("credit_limit_micros")?),
+            balance: Micros::new(row.try_get("balance_micros")?),
+            held: Micros::new(row.try_get("held_micros")?),
+        })
+    })
+    .transpose()
+}
+
+/// Changes how far below zero an account may go; true if there is such an account.
+pub async fn set_credit_limit(tx: &mut AnyConnection, id: AccountId, limit: Micros) -> Result<bool, LedgerError> {
+    let done =
+        sqlx::query("update account set credit_limit_micros = $2 where id = $1").bind(id.to_string()).bind(limit.get()).execute(tx).await?;
+    Ok(done.rows_affected() == 1)
 }
 
 /// Posts a draft once, whatever happens to the request that brought it.
@@ -36,8 +70,90 @@ pub async fn post(
     clock: &Clock,
     random: &Random,
 ) -> Result<Posted, LedgerError> {
-    let _ = (tx, draft, adjustment_limit, clock, random);
-    Err(LedgerError::Damaged("dummy"))
+    draft.check(adjustment_limit)?;
+    let now = clock.timestamp();
+    let row =
+        sqlx::query("update account set locked_at_us = $2 where id = $1 returning currency, balance_micros, posting_seq, posting_hash")
+            .bind(draft.account.to_string())
+            .bind(now.as_micros())
+            .fetch_optional(&mut *tx)
+            .await?
+            .ok_or(LedgerError::NoAccount(draft.account))?;
+    let balance = Micros::new(row.try_get("balance_micros")?);
+    if let Some(known) = by_key(tx, &draft.idempotency_key).await? {
+        let same =
+            known.account == draft.account && known.kind == draft.kind && known.gain()? == draft.amount && known.cause == draft.cause;
+        return if same { Ok(Posted { posting: known, balance, replayed: true }) } else { Err(LedgerError::KeyUsed) };
+    }
+    let seq = row.try_get::<i64, _>("posting_seq")? + 1;
+    let currency = row.try_get::<String, _>("currency")?.parse()?;
+    let balance = balance.plus(draft.amount)?;
+    let posting = draft.post(PostingId::new(clock, random), seq, now, currency, row.try_get("posting_hash")?)?;
+    let mut script = Script::default();
+    insert(&mut script, &posting)?;
+    script.run(tx).await.map_err(key_used)?;
+    Ok(Posted { posting, balance, replayed: false })
+}
+
+/// Adds a posting, its entries, and their effect on the account. The account is locked and the posting is next in its chain; a
+/// second posting at the same place breaks the constraint `posting_seq`.
+pub fn insert(script: &mut Script, posting: &Posting) -> Result<(), LedgerError> {
+    let (id, account) = (posting.id.to_string(), posting.account.to_string());
+    script.add(
+        "insert into posting (id, account_id, seq, kind, cause, idempotency_key, note, created_at_us, prev_hash, hash)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        [
+            id.clone().into(),
+            account.clone().into(),
+            posting.seq.into(),
+            posting.kind.as_str().into(),
+            posting.cause.clone().into(),
+            posting.idempotency_key.clone().into(),
+            posting.note.clone().into(),
+            posting.at.as_micros().into(),
+            posting.prev_hash.clone().into(),
+            posting.hash.clone().into(),
+        ],
+    );
+    let [ours, theirs] = posting.entries.as_slice() else { return Err(LedgerError::Damaged("a posting without two entries")) };
+    script.add(
+        "insert into entry (posting_id, line, book, account_id, currency, amount_micros)
+         values ($1, 1, $2, $3, $4, $5), ($1, 2, $6, $7, $4, $8)",
+        [
+            id.into(),
+            ours.book.as_str().into(),
+            ours.account.map(|account| account.to_string()).into(),
+            posting.currency.as_str().into(),
+            ours.amount.get().into(),
+            theirs.book.as_str().into(),
+            theirs.account.map(|account| account.to_string()).into(),
+            theirs.amount.get().into(),
+        ],
+    );
+    script.add(
+        "update account set balance_micros = balance_micros + $2, posting_seq = $3, posting_hash = $4 where id = $1",
+        [account.into(), posting.gain()?.get().into(), posting.seq.into(), posting.hash.clone().into()],
+    );
+    Ok(())
+}
+
+/// Two accounts that meet over one key: PostgreSQL tells the second so.
+fn key_used(fault: sqlx::Error) -> LedgerError {
+    match &fault {
+        sqlx::Error::Database(refused) if refused.constraint() == Some("posting_idempotency") => LedgerError::KeyUsed,
+        _ => LedgerError::Database(fault),
+    }
+}
+
+const POSTING: &str =
+    "select posting.id, posting.account_id, posting.seq, posting.kind, posting.cause, posting.idempotency_key, posting.note,
+    posting.created_at_us, posting.prev_hash, posting.hash, account.currency
+    from posting join account on account.id = posting.account_id";
+
+async fn by_key(connection: &mut AnyConnection, key: &str) -> Result<Option<Posting>, LedgerError> {
+    let sql = sqlx::AssertSqlSafe(format!("{POSTING} where posting.idempotency_key = $1"));
+    let Some(row) = sqlx::query(sql).bind(key).fetch_optional(&mut *connection).await? else { return Ok(None) };
+    with_entries(connection, vec![posting(&row)?]).await.map(|postings| postings.into_iter().next())
 }
 
 /// The postings of an account, newest first, older than place `before` in its chain.
@@ -47,6 +163,67 @@ pub async fn postings(
     before: Option<i64>,
     limit: u32,
 ) -> Result<Vec<Posting>, LedgerError> {
-    let _ = (connection, account, before, limit);
-    Err(LedgerError::Damaged("dummy"))
+    let sql =
+        sqlx::AssertSqlSafe(format!("{POSTING} where posting.account_id = $1 and posting.seq < $2 order by posting.seq desc limit $3"));
+    let rows = sqlx::query(sql)
+        .bind(account.to_string())
+        .bind(before.unwrap_or(i64::MAX))
+        .bind(i64::from(limit.min(MAX_LIST)))
+        .fetch_all(&mut *connection)
+        .await?;
+    let found = rows.iter().map(posting).collect::<Result<Vec<_>, _>>()?;
+    with_entries(connection, found).await
+}
+
+async fn with_entries(connection: &mut AnyConnection, mut postings: Vec<Posting>) -> Result<Vec<Posting>, LedgerError> {
+    let Some((lowest, highest)) = postings.iter().map(|posting| posting.seq).min().zip(postings.iter().map(|posting| posting.seq).max())
+    else {
+        return Ok(postings);
+    };
+    let rows = sqlx::query(
+        "select posting.seq, entry.book, entry.account_id, entry.amount_micros
+         from posting join entry on entry.posting_id = posting.id
+         where posting.account_id = $1 and posting.seq between $2 and $3 order by posting.seq, entry.line",
+    )
+    .bind(postings[0].account.to_string())
+    .bind(lowest)
+    .bind(highest)
+    .fetch_all(connection)
+    .await?;
+    for row in rows {
+        let seq: i64 = row.try_get("seq")?;
+        if let Some(posting) = postings.iter_mut().find(|posting| posting.seq == seq) {
+            posting.entries.push(entry(&row)?);
+        }
+    }
+    Ok(postings)
+}
+
+/// A posting of a row, without its entries.
+pub(super) fn posting(row: &AnyRow) -> Result<Posting, LedgerError> {
+    let text = |column: &str| row.try_get::<String, _>(column);
+    Ok(Posting {
+        id: text("id")?.parse().map_err(|_| LedgerError::Damaged("posting.id"))?,
+        account: text("account_id")?.parse().map_err(|_| LedgerError::Damaged("posting.account_id"))?,
+        seq: row.try_get("seq")?,
+        kind: Kind::parse(&text("kind")?).ok_or(LedgerError::Damaged("posting.kind"))?,
+        cause: text("cause")?,
+        idempotency_key: text("idempotency_key")?,
+        note: text("note")?,
+        at: Timestamp::from_micros(row.try_get("created_at_us")?),
+        currency: text("currency")?.parse()?,
+        entries: Vec::new(),
+        prev_hash: text("prev_hash")?,
+        hash: text("hash")?,
+    })
+}
+
+/// An entry of a row.
+pub(super) fn entry(row: &AnyRow) -> Result<Entry, LedgerError> {
+    let account = row.try_get::<Option<String>, _>("account_id")?;
+    Ok(Entry {
+        book: Book::parse(&row.try_get::<String, _>("book")?).ok_or(LedgerError::Damaged("entry.book"))?,
+        account: account.map(|id| id.parse().map_err(|_| LedgerError::Damaged("entry.account_id"))).transpose()?,
+        amount: Micros::new(row.try_get("amount_micros")?),
+    })
 }
