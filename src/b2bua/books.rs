@@ -403,19 +403,25 @@ impl Books {
 
     /// Writes what waits in the spool; the night watch calls it every few seconds. Returns how many were written.
     pub async fn replay(&self) -> Result<usize, BooksError> {
-        let write = async |closing: Closing| match self.try_close(closing).await {
-            Ok(_) => Replayed::Written,
-            Err(LedgerError::Database(sqlx::Error::Database(refused))) if !is_away(&*refused) => {
-                tracing::error!(fault = %refused, "the books refuse a spooled call record; it stays in the spool");
-                Replayed::Keep
-            }
-            Err(LedgerError::Database(_)) => Replayed::Stop,
-            Err(fault) => {
-                tracing::error!(%fault, "the books refuse a spooled call record; it stays in the spool");
-                Replayed::Keep
-            }
+        let books = self.clone();
+        self.0.spool.replay(move |closing| books.clone().close_spooled(closing)).await
+    }
+
+    async fn close_spooled(self, closing: Closing) -> Replayed {
+        let fault = match self.try_close(closing).await {
+            Ok(_) => return Replayed::Written,
+            Err(fault) => fault,
         };
-        self.0.spool.replay(write).await
+        let away = match &fault {
+            LedgerError::Database(sqlx::Error::Database(refused)) => is_away(&**refused),
+            LedgerError::Database(_) => true,
+            _ => false,
+        };
+        if away {
+            return Replayed::Stop;
+        }
+        tracing::error!(%fault, "the books refuse a spooled call record; it stays in the spool");
+        Replayed::Keep
     }
 
     async fn close_in_time(&self, closing: Closing) -> Result<Closed, LedgerError> {

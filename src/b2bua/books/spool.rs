@@ -50,9 +50,10 @@ impl Spool {
     }
 
     /// Hands each waiting record to `write` and keeps those it did not write. Returns how many were written.
-    pub(super) async fn replay<F>(&self, write: F) -> Result<usize, BooksError>
+    pub(super) async fn replay<F, W>(&self, write: F) -> Result<usize, BooksError>
     where
-        F: AsyncFn(Closing) -> Replayed,
+        F: Fn(Closing) -> W,
+        W: Future<Output = Replayed>,
     {
         let _only = self.0.replaying.lock().await;
         if *self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner) == Some(0) {
