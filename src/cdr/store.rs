@@ -6,7 +6,6 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 
 use super::{Record, cause_word, parse_cause};
-use crate::call::Cause;
 use crate::database::Script;
 use crate::rating::{Charge, Quote};
 use crate::types::{CallId, Micros, Side, SubscriberId, Timestamp};
@@ -23,8 +22,8 @@ pub struct Filter {
     pub from: Option<Timestamp>,
     /// Began before.
     pub until: Option<Timestamp>,
-    /// Only with this cause.
-    pub cause: Option<Cause>,
+    /// Only with this cause's word.
+    pub cause: Option<String>,
 }
 
 /// Adds a record. A second one of the same call changes nothing.
@@ -84,7 +83,7 @@ pub async fn list(connection: &mut AnyConnection, filter: &Filter, after: Option
     .bind(filter.subscriber.map_or_else(String::new, |id| id.to_string()))
     .bind(filter.from.map_or(i64::MIN, Timestamp::as_micros))
     .bind(filter.until.map_or(i64::MAX, Timestamp::as_micros))
-    .bind(filter.cause.map_or("", cause_word))
+    .bind(filter.cause.clone().unwrap_or_default())
     .bind(after.map_or_else(String::new, |id| id.to_string()))
     .bind(i64::from(limit.min(MAX_LIST)))
     .fetch_all(connection)
