@@ -1,4 +1,5 @@
 //! The suite.
 
+mod mutation;
 mod tidy;
 mod torture;

@@ -111,7 +111,7 @@ const EXPECTED: &[(&str, Treatment)] = &[
 
 const ALLOW: &[Method] =
     &[Method::Invite, Method::Ack, Method::Bye, Method::Cancel, Method::Options, Method::Prack, Method::Update, Method::Info];
-const CAN: Capabilities<'_> = Capabilities { allow: ALLOW, supported: &["100rel", "timer"], accept: &["application/sdp"] };
+pub(crate) const CAN: Capabilities<'_> = Capabilities { allow: ALLOW, supported: &["100rel", "timer"], accept: &["application/sdp"] };
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/torture")

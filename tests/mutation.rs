@@ -1,0 +1,397 @@
+//! Broken messages by the hundred thousand: nothing may panic, stall, or be read differently when it is written again.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use callthrough::sdp::Session;
+use callthrough::sip::digest::{Challenge, Credentials};
+use callthrough::sip::msg::{
+    Framer, Message, Method, Name, NameAddr, Request, Response, Status, Uri, Via, screen_request, screen_response,
+};
+use callthrough::types::{Clock, Random};
+
+use crate::torture;
+
+/// A stall is worse than a crash, because nobody restarts it.
+const LONGEST: Duration = Duration::from_millis(100);
+
+/// Reads everything a message has to give, as the core and the switchboard would.
+fn exercise(bytes: Bytes) {
+    let _ = Framer::default().next(&bytes);
+    let message = match Message::parse(bytes) {
+        Ok(message) => message,
+        Err(error) => {
+            let _ = (error.via(), error.fault());
+            if let Some(response) = error.response() {
+                let response = response.encode();
+                assert!(response.starts_with(b"SIP/2.0 "));
+                // Whatever was copied from the broken request, its headers are as many lines as we wrote.
+                assert_eq!(response.windows(4).filter(|window| window == b"\r\n\r\n").count(), 1);
+            }
+            return;
+        }
+    };
+    let top = message.via();
+    let _ = (top.host(), top.port(), top.branch().len(), top.is_unique(), top.rport(), top.received(), top.maddr().is_some());
+    let _ = (message.vias().count(), message.contacts().count(), message.routes().count(), message.record_routes().count());
+    for address in [message.from(), message.to()].into_iter().chain(message.contacts()) {
+        let _ = (
+            address.display_text(),
+            address.tag().is_some(),
+            address.uri().user_unescaped(),
+            address.uri().host(),
+            address.uri().params().count(),
+        );
+        assert_eq!(NameAddr::parse(Bytes::copy_from_slice(address.as_bytes())), Some(address.detach()));
+        assert_eq!(address.uri().as_str().parse::<Uri>().as_ref(), Ok(address.uri()));
+        assert!(address.uri().is_equivalent(address.uri()) || address.uri().param("").is_some());
+    }
+    let _ = (message.max_forwards(), message.number(Name::Expires), message.params_of(Name::SessionExpires).get("refresher").is_some());
+    for line in message.all() {
+        let _ = (line.values().count(), line.text().is_some(), Challenge::read(line.value()), Credentials::read(line.value()));
+    }
+    let _ = message.name_addrs(Name::PAssertedIdentity).count();
+    if let Ok(session) = Session::parse(&message.body_bytes()) {
+        let _ = session.media().map(|media| (media.direction(), media.connection().is_some(), media.formats().count())).count();
+        assert_eq!(Session::parse(&session.encode()).as_ref(), Ok(&session));
+    }
+    if message.is_request() {
+        let _ = screen_request(&message, torture::CAN);
+        let source = "192.0.2.77:5062".parse().unwrap();
+        let response = Response::to_from(&message, Status::RINGING, Some(&"ours".into()), Some(source)).record_route(&message).encode();
+        let response = Message::parse(response).expect("what we answer can be read");
+        assert_eq!((response.call_id(), response.cseq()), (message.call_id(), message.cseq()));
+        assert_eq!((response.via().branch(), response.vias().count()), (top.branch(), message.vias().count()));
+        assert!(response.to_tag().is_some());
+    } else {
+        let _ = screen_response(&message);
+    }
+    rebuilt_is_the_same(&message);
+}
+
+/// parse(build(m)) = m.
+fn rebuilt_is_the_same(message: &Message) {
+    let again = match (message.request_uri(), message.status()) {
+        (Some(uri), _) => {
+            let request = message.all().fold(Request::new(message.method(), uri), Request::copy);
+            with_body(request.encode(), message.body())
+        }
+        (None, Some(status)) => {
+            let reason = String::from_utf8_lossy(message.reason()).into_owned();
+            let response = message.all().fold(Response::new(status, Some(&reason)), Response::copy);
+            with_body(response.encode(), message.body())
+        }
+        (None, None) => unreachable!("a message is one of both"),
+    };
+    let again = Message::parse(again).expect("what we write can be read");
+    let lines = |message: &Message| {
+        message.all().filter(|line| line.name() != Name::ContentLength).map(|line| line.raw().to_vec()).collect::<Vec<_>>()
+    };
+    assert_eq!(lines(&again), lines(message));
+    assert_eq!((again.method(), again.status(), again.request_uri()), (message.method(), message.status(), message.request_uri()));
+    assert_eq!(again.body(), message.body());
+}
+
+/// The builder writes a body with its Content-Type; here the type is copied already, so the length is patched instead.
+fn with_body(head: Bytes, body: &[u8]) -> Bytes {
+    let head = head.strip_suffix(b"Content-Length: 0\r\n\r\n").expect("the builder ends so");
+    [head, format!("Content-Length: {}\r\n\r\n", body.len()).as_bytes(), body].concat().into()
+}
+
+fn timed(clock: &Clock, what: impl Fn() -> String, work: impl FnOnce()) {
+    let from = clock.now();
+    work();
+    let took = clock.now().since(from);
+    assert!(took < LONGEST, "{took:?} for {}", what());
+}
+
+const SEEDS: [&str; 16] = [
+    "wsinv",
+    "intmeth",
+    "esc01",
+    "longreq",
+    "dblreq",
+    "semiuri",
+    "transports",
+    "mpart01",
+    "unreason",
+    "baddate",
+    "inv2543",
+    "regescrt",
+    "sdp01",
+    "cparam01",
+    "ipv4-mapped-ipv6",
+    "mult-ip-in-sdp",
+];
+
+/// Pieces that have hurt parsers.
+const HURTFUL: [&[u8]; 24] = [
+    b"\r\n",
+    b"\r\n ",
+    b"\n",
+    b"\r",
+    b"\0",
+    b"\"",
+    b"\\",
+    b"<",
+    b">",
+    b";",
+    b",",
+    b":",
+    b"%",
+    b"%0",
+    b"@",
+    b"[",
+    b"]",
+    b"=",
+    b"\xff",
+    b"\xe9",
+    b"\r\n\r\n",
+    b"Via: x\r\n",
+    b"Content-Length: 99999999999999999999\r\n",
+    b"SIP/2.0",
+];
+
+/// One mutation: a bit, a byte, a hurtful piece, a cut, a repeat, a swap with another message.
+fn mutate(bytes: &mut Vec<u8>, others: &[Vec<u8>], random: &Random) {
+    let pick = |bound: usize| usize::try_from(random.below(bound.max(1) as u64)).unwrap();
+    let at = pick(bytes.len());
+    match pick(9) {
+        0 if !bytes.is_empty() => bytes[at] ^= 1 << pick(8),
+        1 if !bytes.is_empty() => bytes[at] = u8::try_from(pick(256)).unwrap(),
+        2 => drop(bytes.splice(at..at, HURTFUL[pick(HURTFUL.len())].iter().copied())),
+        3 => drop(bytes.drain(at..(at + pick(20)).min(bytes.len()))),
+        4 => bytes.truncate(at),
+        5 => {
+            let piece = bytes[at..(at + pick(60)).min(bytes.len())].to_vec();
+            for _ in 0..=pick(40) {
+                bytes.splice(at..at, piece.iter().copied());
+            }
+        }
+        6 => {
+            let other = &others[pick(others.len())];
+            let from = pick(other.len());
+            bytes.splice(at..at, other[from..(from + pick(200)).min(other.len())].iter().copied());
+        }
+        7 => {
+            let digits = bytes[at..].iter().position(u8::is_ascii_digit).map(|offset| at + offset);
+            if let Some(digit) = digits {
+                bytes.splice(digit..digit, b"4294967296".iter().copied());
+            }
+        }
+        _ => {
+            // Swap two lines.
+            let mut lines: Vec<_> = bytes.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+            if lines.len() > 2 {
+                let (one, two) = (pick(lines.len()), pick(lines.len()));
+                lines.swap(one, two);
+                *bytes = lines.concat();
+            }
+        }
+    }
+}
+
+/// A million in a release build, enough to notice in a debug one.
+const MUTATIONS: usize = if cfg!(debug_assertions) { 50_000 } else { 1_000_000 };
+
+#[test]
+fn mutated_messages_neither_crash_nor_stall() {
+    let (clock, seed) = (Clock::system(), 0x5150_2026);
+    let random = Random::seeded(seed);
+    let seeds: Vec<_> = SEEDS.iter().map(|name| torture::bytes(name).to_vec()).collect();
+    let mut parsed = 0;
+    for round in 0..MUTATIONS {
+        let mut bytes = seeds[round % seeds.len()].clone();
+        for _ in 0..=random.below(4) {
+            mutate(&mut bytes, &seeds, &random);
+        }
+        let bytes = Bytes::from(bytes);
+        parsed += usize::from(Message::parse(bytes.clone()).is_ok());
+        timed(&clock, || format!("seed {seed}, round {round}"), || exercise(bytes));
+    }
+    // Otherwise the mutations were so rough that only the first check was tested.
+    assert!(parsed > MUTATIONS / 10, "{parsed} of {MUTATIONS} parsed");
+}
+
+/// In the manner of the PROTOS c07-sip suite: an INVITE in which one element after another takes one anomaly after another.
+fn protos() -> Vec<String> {
+    const TEMPLATE: &str = "{METHOD} {SCHEME}:{USER}@{HOST}:{PORT};{UPARAM} {VERSION}\r\nVia: {VERSION}/{TRANSPORT} {VHOST}:{VPORT};branch={BRANCH}\r\nFrom: {DISPLAY} <sip:{FUSER}@{FHOST}>;tag={TAG}\r\nTo: <sip:{TUSER}@{THOST}>\r\nCall-ID: {CALLID}\r\nCSeq: {NUMBER} {CMETHOD}\r\nMax-Forwards: {HOPS}\r\nContact: <sip:{KUSER}@{KHOST}>;expires={EXPIRES}\r\nContent-Type: {TYPE}\r\n{NAME}: {VALUE}\r\nContent-Length: {LENGTH}\r\n\r\nv={SDPV}\r\no={OUSER} 1 {OVER} IN IP4 {OHOST}\r\ns=-\r\nc=IN {CTYPE} {CHOST}\r\nt=0 0\r\nm=audio {MPORT} RTP/AVP {FORMAT}\r\n";
+    const DEFAULTS: [(&str, &str); 38] = [
+        ("METHOD", "INVITE"),
+        ("SCHEME", "sip"),
+        ("USER", "bob"),
+        ("HOST", "192.0.2.4"),
+        ("PORT", "5060"),
+        ("UPARAM", "user=phone"),
+        ("VERSION", "SIP/2.0"),
+        ("TRANSPORT", "UDP"),
+        ("VHOST", "192.0.2.1"),
+        ("VPORT", "5060"),
+        ("BRANCH", "z9hG4bK77"),
+        ("DISPLAY", "\"A\""),
+        ("FUSER", "a"),
+        ("FHOST", "example.com"),
+        ("TAG", "1"),
+        ("TUSER", "bob"),
+        ("THOST", "example.com"),
+        ("CALLID", "c@192.0.2.1"),
+        ("NUMBER", "1"),
+        ("CMETHOD", "INVITE"),
+        ("HOPS", "70"),
+        ("KUSER", "a"),
+        ("KHOST", "192.0.2.1"),
+        ("EXPIRES", "60"),
+        ("TYPE", "application/sdp"),
+        ("NAME", "X-Extra"),
+        ("VALUE", "x"),
+        ("LENGTH", "0"),
+        ("SDPV", "0"),
+        ("OUSER", "-"),
+        ("OVER", "1"),
+        ("OHOST", "192.0.2.1"),
+        ("CTYPE", "IP4"),
+        ("CHOST", "192.0.2.1"),
+        ("MPORT", "4000"),
+        ("FORMAT", "0"),
+        ("", ""),
+        ("", ""),
+    ];
+    let mut anomalies: Vec<String> = [
+        "",
+        " ",
+        "\t",
+        "\r\n",
+        "\r\n ",
+        "\0",
+        "%00",
+        "%",
+        "%s%n",
+        "%x%x%x%x",
+        "../../etc",
+        "\u{e9}",
+        "-1",
+        "0",
+        "+1",
+        "1e9",
+        "65536",
+        "2147483648",
+        "4294967296",
+        "18446744073709551616",
+        "00000000000000000000001",
+        "0x10",
+        ":",
+        "::",
+        ";;",
+        ",,",
+        "<>",
+        "<<",
+        ">>",
+        "\"",
+        "\"\"\"",
+        "\\",
+        "\"\\",
+        "@",
+        "@@",
+        "a@b@c",
+        "[",
+        "]",
+        "[::",
+        "[::1",
+        "[:::::::::]",
+        "[::1]",
+        "999.999.999.999",
+        "1.2.3",
+        "=",
+        "==",
+        "*",
+        "()",
+        "{}",
+        "`id`",
+        "SIP/2.0",
+        "sip:sip:sip:",
+        "\r\n\r\n",
+        "\n\n",
+        "\u{7f}",
+        "\u{1b}[2J",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    for (piece, counts) in
+        [("a", [64, 255, 1023, 8191, 30_000]), ("1", [64, 255, 1023, 8191, 30_000]), ("%00", [10, 80, 300, 2700, 10_000])]
+    {
+        anomalies.extend(counts.map(|count| piece.repeat(count)));
+    }
+    for piece in ["<", "\"", ";", ",", ":", "(", "\\", "[", " ", "=", "@", "%", ";a", ";a=b", ",a", "<sip:a@b>,", "\r\n ", "\u{e9}"] {
+        anomalies.extend([16, 128, 2000].map(|count| piece.repeat(count)));
+    }
+    let mut cases = Vec::new();
+    for (target, _) in DEFAULTS.iter().filter(|(name, _)| !name.is_empty()) {
+        for anomaly in &anomalies {
+            let mut text = String::from(TEMPLATE);
+            for (name, value) in DEFAULTS.iter().filter(|(name, _)| !name.is_empty()) {
+                text = text.replace(&format!("{{{name}}}"), if name == target { anomaly } else { value });
+            }
+            cases.push(text);
+        }
+    }
+    cases
+}
+
+#[test]
+fn generated_anomalies_neither_crash_nor_stall() {
+    let clock = Clock::system();
+    let cases = protos();
+    assert!(cases.len() >= 4500, "{}", cases.len());
+    let mut parsed = 0;
+    for (number, case) in cases.into_iter().enumerate() {
+        let bytes = Bytes::from(case);
+        parsed += usize::from(Message::parse(bytes.clone()).is_ok());
+        timed(&clock, || format!("case {number}"), || exercise(bytes));
+    }
+    assert!(parsed > 1000, "{parsed} parsed");
+}
+
+#[test]
+fn small_grammars_take_any_text() {
+    let random = Random::seeded(7);
+    let alphabet = b"sip:tel+a1.@[];=,<>\"\\%41?&#*\xe9 \t\r\n/-_";
+    let (mut uris, mut addresses, mut vias) = (0, 0, 0);
+    for _ in 0..MUTATIONS {
+        let begin = ["", "sip:", "tel:", "a <sip:a@b", "sip:a@b", "SIP/2.0/UDP a"][usize::try_from(random.below(6)).unwrap()];
+        let mut text = begin.as_bytes().to_vec();
+        text.extend((0..random.below(16)).map(|_| alphabet[usize::try_from(random.below(alphabet.len() as u64)).unwrap()]));
+        let text = Bytes::from(text);
+        if let Ok(uri) = Uri::parse(text.clone()) {
+            uris += 1;
+            assert_eq!(uri.as_bytes(), &text);
+            assert_eq!(uri.for_request().headers(), "");
+            let more = uri.with_param("x", Some("y"));
+            assert!(more.param("x").is_some() || uri.host().is_none(), "{more}");
+        }
+        if let Some(address) = NameAddr::parse(text.clone()) {
+            addresses += 1;
+            assert_eq!(address.with_tag(&"t1".into()).tag(), Some("t1"), "{address}");
+        }
+        vias += usize::from(Via::parse(text.clone()).is_some());
+        let _ = (Challenge::read(&text), Session::parse(&text));
+    }
+    assert!(uris > MUTATIONS / 50 && addresses > MUTATIONS / 50 && vias > MUTATIONS / 50, "{uris} {addresses} {vias}");
+}
+
+#[test]
+fn nothing_a_value_holds_ends_its_line() {
+    let hostile = "x\r\nContact: <sip:thief@example.net>\r\n\r\nv=0\0\n\r";
+    let uri: Uri = "sip:bob@example.com".parse().unwrap();
+    let request = Request::new(&Method::Other(hostile.into()), &uri)
+        .header(Name::Via, Via::new(hostile, &callthrough::sip::msg::Host::Name(hostile.into()), Some(5060), hostile))
+        .header(Name::From, NameAddr::new(Some(hostile), &uri).with_tag(&hostile.into()))
+        .header(Name::Subject, hostile.to_owned())
+        .other("X-Extra", hostile)
+        .other(hostile, "value")
+        .body(hostile, "body")
+        .encode();
+    let head = &request[..request.windows(4).position(|window| window == b"\r\n\r\n").unwrap()];
+    let lines: Vec<_> = head.split(|byte| *byte == b'\n').collect();
+    assert_eq!(lines.len(), 7, "{}", String::from_utf8_lossy(head));
+    assert!(!lines.iter().any(|line| line.starts_with(b"Contact")));
+}
