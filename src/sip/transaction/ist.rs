@@ -29,9 +29,19 @@ impl ServerInvite {
         Self { state: State::Proceeding, response: trying }
     }
 
+    /// The INVITE came and is answered finally at once.
+    pub const fn quiet() -> Self {
+        Self { state: State::Proceeding, response: Bytes::new() }
+    }
+
     /// Whether no final response was sent yet.
     pub fn is_proceeding(&self) -> bool {
         self.state == State::Proceeding
+    }
+
+    /// Whether a refusal waits for its ACK, or has it.
+    pub const fn is_refused(&self) -> bool {
+        matches!(self.state, State::Completed { .. } | State::Confirmed)
     }
 
     /// The INVITE came again.

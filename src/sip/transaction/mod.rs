@@ -7,6 +7,7 @@ pub mod ict;
 pub mod ist;
 pub mod nict;
 pub mod nist;
+pub mod table;
 pub mod timer;
 
 use std::time::Duration;
@@ -17,6 +18,7 @@ pub use ict::ClientInvite;
 pub use ist::ServerInvite;
 pub use nict::Client;
 pub use nist::Server;
+pub use table::{Key, Keys, Machine, Transaction, TransactionId, Transactions, User};
 pub use timer::{Intervals, Timers};
 
 /// The timers of RFC 3261 table 4, RFC 6026 and one of ours, by their letters.

@@ -1,0 +1,605 @@
+//! The sans-IO core: datagrams, commands and time go in, datagrams and events come out. It owns every table of the room and never waits.
+
+mod callee;
+mod caller;
+mod inside;
+mod outside;
+mod words;
+
+use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::dialog::invite::{LegState, Parting, Stage};
+use super::dialog::tag_text;
+use super::endpoint::{Source, SourcePolicy, Strangers};
+use super::leg::{Command, Invite, LegEvent, LegId, OutgoingInvite, RequestId, StoredDialog};
+use super::msg::{BRANCH_COOKIE, Host, Message, Response, Status, Tag, Via, screen_response};
+use super::overload::Gate;
+use super::target::Address;
+use super::transaction::ict::ClientInvite;
+use super::transaction::{
+    Acts, Client, ClientNews, Intervals, Key, Keys, Letter, Machine, Server, ServerInvite, ServerNews, Timers, TransactionId, Transactions, User,
+};
+use crate::types::{Moment, Random};
+
+/// Random bytes drawn at once: a system call for each tag and branch would cost more than the message.
+const CHANCE_BYTES: usize = 4096;
+
+/// What goes in.
+pub enum Input {
+    /// Something came from the network.
+    Datagram {
+        /// By which socket.
+        socket: usize,
+        /// From where.
+        source: SocketAddr,
+        /// What.
+        bytes: Bytes,
+    },
+    /// Start a call.
+    Invite(LegId, Box<OutgoingInvite>),
+    /// The switchboard says something to a leg.
+    Command(LegId, Command),
+    /// Hang up a leg of an earlier life.
+    Bye(Box<StoredDialog>),
+    /// From now on these are the trunks.
+    Sources(Arc<dyn SourcePolicy>),
+    /// What this transaction sent could not leave.
+    NotSent(TransactionId),
+    /// Nothing but time has passed.
+    Tick,
+}
+
+/// What comes out.
+#[derive(Debug)]
+pub enum Output {
+    /// Send this.
+    Send {
+        /// By which socket.
+        socket: usize,
+        /// Where to.
+        to: Address,
+        /// What.
+        bytes: Bytes,
+        /// Who is told, by [`Input::NotSent`], if it cannot leave.
+        transaction: Option<TransactionId>,
+    },
+    /// A new call for the switchboard.
+    Offer {
+        /// Its leg.
+        leg: LegId,
+        /// What it asks.
+        invite: Box<Invite>,
+        /// How to hang it up after a restart.
+        stored: Box<StoredDialog>,
+    },
+    /// Something happened on a leg.
+    Tell {
+        /// Which leg.
+        leg: LegId,
+        /// What.
+        event: Box<LegEvent>,
+        /// With `Answered`: how to hang it up after a restart.
+        stored: Option<Box<StoredDialog>>,
+    },
+    /// Nothing more will happen on a leg.
+    End {
+        /// Which.
+        leg: LegId,
+    },
+}
+
+/// One address we speak by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Local {
+    /// What others know it as.
+    pub advertised: SocketAddr,
+    host: Host,
+    sent_by: String,
+    contact: String,
+}
+
+impl Local {
+    /// An address that others know as `advertised`.
+    pub fn new(advertised: SocketAddr) -> Self {
+        let host = Host::from(advertised.ip());
+        let sent_by = format!("{host}:{}", advertised.port());
+        let contact = format!("<sip:{sent_by}>");
+        Self { advertised, host, sent_by, contact }
+    }
+}
+
+/// What the core is told at birth.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The sockets, in order.
+    pub locals: Vec<Local>,
+    /// T1, T2, T4.
+    pub intervals: Intervals,
+    /// What strangers get.
+    pub strangers: Strangers,
+    /// Beginnings of User-Agent values that get silence, in small letters.
+    pub scanners: Vec<String>,
+    /// Legs at once.
+    pub max_legs: usize,
+    /// See [`Gate::new`].
+    pub stranger_requests: u32,
+}
+
+/// How full the tables are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tables {
+    /// Legs, ending ones included.
+    pub legs: usize,
+    /// Transactions.
+    pub transactions: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Alarm {
+    Transaction(TransactionId, Letter),
+    Leg(LegId, LegAlarm),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LegAlarm {
+    /// Our 2xx of this number again.
+    Repeat(u32),
+    /// The ACK to our 2xx of this number will not come.
+    NoAck(u32),
+    /// The INVITE that we cancelled should have ended by now.
+    Cancelled,
+    /// The latest provisional once more.
+    Remind,
+}
+
+/// The core.
+pub struct Core {
+    settings: Settings,
+    now: Moment,
+    chance: Chance,
+    keys: Keys,
+    transactions: Transactions,
+    legs: HashMap<LegId, Option<Box<LegState>>>,
+    tags: HashMap<u64, LegId>,
+    timers: Timers<Alarm>,
+    out: VecDeque<Output>,
+    policy: Option<Arc<dyn SourcePolicy>>,
+    gate: Gate,
+    next_leg: u64,
+    ended: Vec<(User, TransactionId)>,
+}
+
+impl Core {
+    /// An empty core.
+    pub fn new(settings: Settings, random: Random) -> Self {
+        Self {
+            gate: Gate::new(settings.stranger_requests),
+            settings,
+            now: Moment::default(),
+            chance: Chance { random, pool: Vec::new() },
+            keys: Keys::default(),
+            transactions: Transactions::default(),
+            legs: HashMap::new(),
+            tags: HashMap::new(),
+            timers: Timers::new(),
+            out: VecDeque::new(),
+            policy: None,
+            next_leg: 0,
+            ended: Vec::new(),
+        }
+    }
+
+    /// Takes something in. Timers that are due by `now` go first.
+    pub fn input(&mut self, now: Moment, input: Input) {
+        self.now = self.now.max(now);
+        while let Some(alarm) = self.timers.pop_due(self.now) {
+            self.alarm(alarm);
+            self.settle();
+        }
+        match input {
+            Input::Datagram { socket, source, bytes } => self.datagram(socket, source, bytes),
+            Input::Invite(leg, invite) => self.invite(leg, *invite),
+            Input::Command(leg, command) => self.command(leg, command),
+            Input::Bye(stored) => self.bye_stored(&stored),
+            Input::Sources(policy) => self.policy = Some(policy),
+            Input::NotSent(transaction) => self.not_sent(transaction),
+            Input::Tick => {}
+        }
+        self.settle();
+    }
+
+    /// Takes something out.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.out.pop_front()
+    }
+
+    /// When time alone makes the next difference.
+    pub fn poll_timeout(&self) -> Option<Moment> {
+        self.timers.next_at()
+    }
+
+    /// How full the tables are.
+    pub fn tables(&self) -> Tables {
+        Tables { legs: self.legs.len().max(self.tags.len()), transactions: self.transactions.len() }
+    }
+
+    /// Whether nothing is left of anything.
+    pub fn is_idle(&self) -> bool {
+        self.legs.is_empty() && self.tags.is_empty() && self.transactions.is_empty()
+    }
+
+    fn command(&mut self, id: LegId, command: Command) {
+        self.with_leg(id, |core, leg| match command {
+            Command::Progress { status, body, headers } => core.progress(id, leg, status, body, &headers),
+            Command::Answer { body, headers } => core.answer(id, leg, body, &headers),
+            Command::Refuse { status, phrase, headers } => core.refuse(id, leg, status, &phrase, &headers),
+            Command::HangUp { reason } => core.hang_up(id, leg, reason),
+            Command::Ack { body } => core.ack_command(leg, body),
+            Command::Request { id: request, method, body, headers } => core.request_command(id, leg, request, method, body, &headers),
+            Command::Respond { id: request, status, body, headers } => core.respond_command(id, leg, request, status, body, &headers),
+        });
+    }
+
+    fn hang_up(&mut self, id: LegId, leg: &mut LegState, reason: Option<super::leg::Reason>) {
+        self.end(id, leg);
+        match &leg.stage {
+            Stage::Offered(_) => {
+                self.refuse_offer(leg, Status::TEMPORARILY_UNAVAILABLE, "", reason.as_ref(), &[]);
+            }
+            Stage::Inviting(_) => self.cancel(id, leg, reason),
+            Stage::Up => {
+                self.drop_theirs(leg);
+                if leg.unacked.iter().any(|unacked| unacked.request.is_none()) {
+                    leg.stage = Stage::Leaving { bye: Some(Parting(reason)) };
+                } else {
+                    self.bye(id, leg, reason.as_ref());
+                }
+            }
+            Stage::Leaving { .. } => {}
+        }
+    }
+
+    fn alarm(&mut self, alarm: Alarm) {
+        match alarm {
+            Alarm::Transaction(id, letter) => self.transaction_alarm(id, letter),
+            Alarm::Leg(id, alarm) => {
+                self.with_leg(id, |core, leg| match alarm {
+                    LegAlarm::Repeat(cseq) => core.repeat_answer(id, leg, cseq, true),
+                    LegAlarm::NoAck(cseq) => core.no_ack(id, leg, cseq),
+                    LegAlarm::Cancelled => core.cancel_unheard(leg),
+                    LegAlarm::Remind => core.remind(id, leg),
+                });
+            }
+        }
+    }
+
+    fn transaction_alarm(&mut self, id: TransactionId, letter: Letter) {
+        let Some(transaction) = self.transactions.get_mut(id) else { return };
+        let user = transaction.user;
+        let mut acts = Acts::default();
+        let intervals = &self.settings.intervals;
+        let news = match &mut transaction.machine {
+            Machine::ClientInvite(machine) => machine.fired(letter, intervals, &mut acts),
+            Machine::Client(machine) => machine.fired(letter, intervals, &mut acts),
+            Machine::ServerInvite(machine) => {
+                machine.fired(letter, intervals, &mut acts);
+                ClientNews::Nothing
+            }
+            Machine::Server(machine) => {
+                machine.fired(letter, &mut acts);
+                ClientNews::Nothing
+            }
+        };
+        self.perform(id, acts);
+        if news == ClientNews::TimedOut {
+            self.failed(user, super::leg::ByWhom::Timeout);
+        }
+    }
+
+    fn not_sent(&mut self, id: TransactionId) {
+        let Some(transaction) = self.transactions.get(id) else { return };
+        let user = transaction.user;
+        // RFC 3261 §8.1.3.1: a transport error of a request is a 503; a response that cannot leave is simply lost.
+        let is_waiting = match &transaction.machine {
+            Machine::ClientInvite(machine) => machine.invite().is_some() && !machine.is_proceeding(),
+            Machine::Client(_) => true,
+            Machine::ServerInvite(_) | Machine::Server(_) => false,
+        };
+        if is_waiting {
+            self.perform(id, Acts { over: true, ..Acts::default() });
+            self.failed(user, super::leg::ByWhom::Transport);
+        }
+    }
+
+    fn failed(&mut self, user: User, by: super::leg::ByWhom) {
+        match user {
+            User::Invite(id) => self.with_leg(id, |core, leg| core.invite_failed(id, leg, by)),
+            User::Request(id, request) => self.with_leg(id, |core, leg| core.request_failed(id, leg, request, by)),
+            User::Parting(_) | User::Nobody => {}
+        }
+    }
+
+    fn datagram(&mut self, socket: usize, source: SocketAddr, bytes: Bytes) {
+        if self.gate.is_silenced(source.ip(), self.now) && self.classify(source) == Source::Stranger {
+            return;
+        }
+        match Message::parse(bytes) {
+            Ok(message) if message.is_request() => self.request(socket, source, message),
+            Ok(message) => self.response(source, &message),
+            Err(fault) => {
+                let Some(response) = fault.response() else { return };
+                let known = self.classify(source) != Source::Stranger;
+                if known || (self.gate.admit(source.ip(), self.now) && self.settings.strangers == Strangers::Refuse) {
+                    let to = fault.via().map_or(source, |via| response_target(&via, source));
+                    self.send(socket, Address::Socket(to), response.encode(), None);
+                }
+            }
+        }
+    }
+
+    fn response(&mut self, source: SocketAddr, message: &Message) {
+        if !screen_response(message) {
+            return;
+        }
+        let Some(status) = message.status() else { return };
+        let via = message.via();
+        let Some(number) = super::transaction::table::branch_number(via.branch()) else { return };
+        let is_cancel = *message.method() == super::msg::Method::Cancel;
+        let Some(id) = self.transactions.find(Key::Client(number, is_cancel)) else { return };
+        let Some(transaction) = self.transactions.get_mut(id) else { return };
+        let user = transaction.user;
+        let mut acts = Acts::default();
+        let intervals = &self.settings.intervals;
+        let is_invite = *message.method() == super::msg::Method::Invite;
+        let news = match &mut transaction.machine {
+            Machine::ClientInvite(machine) if is_invite => {
+                let ack = |invite: &Bytes| {
+                    let invite = Message::parse(invite.clone()).ok()?;
+                    Some(super::msg::Request::ack_for(&invite, message).encode())
+                };
+                machine.response(status.code(), ack, false, intervals, &mut acts)
+            }
+            Machine::Client(machine) if !is_invite => machine.response(status.code(), false, intervals, &mut acts),
+            _ => return,
+        };
+        self.perform(id, acts);
+        if news != ClientNews::Response {
+            return;
+        }
+        match user {
+            User::Invite(leg) => self.with_leg(leg, |core, state| core.invite_response(leg, state, id, source, message)),
+            User::Request(leg, request) => self.with_leg(leg, |core, state| core.request_response(leg, state, id, request, message)),
+            User::Parting(_) | User::Nobody => {}
+        }
+    }
+
+    /// Does what a machine wants.
+    fn perform(&mut self, id: TransactionId, acts: Acts) {
+        let Some(transaction) = self.transactions.get(id) else { return };
+        for bytes in acts.send.into_iter().flatten() {
+            self.out.push_back(Output::Send { socket: transaction.socket, to: transaction.to.clone(), bytes, transaction: Some(id) });
+        }
+        for (letter, after) in acts.arm.into_iter().flatten() {
+            self.timers.arm(self.now + after, Alarm::Transaction(id, letter));
+        }
+        if acts.over
+            && let Some(transaction) = self.transactions.remove(id)
+        {
+            self.ended.push((transaction.user, id));
+        }
+    }
+
+    /// Tells legs that transactions of theirs are over.
+    fn settle(&mut self) {
+        while let Some((user, transaction)) = self.ended.pop() {
+            let Some(leg) = user.leg() else { continue };
+            self.with_leg(leg, |_, leg| {
+                // Server transactions hold no leg.
+                leg.clients = leg.clients.saturating_sub(1);
+                leg.acks.retain(|ack| ack.transaction != transaction);
+            });
+        }
+    }
+
+    /// Lends a leg to `act`, which may use all of the core but that leg's place; takes it away if it is over then.
+    fn with_leg(&mut self, id: LegId, act: impl FnOnce(&mut Self, &mut LegState)) {
+        let Some(mut leg) = self.legs.get_mut(&id).and_then(Option::take) else { return };
+        act(self, &mut leg);
+        if leg.is_over() {
+            self.end(id, &mut leg);
+            self.legs.remove(&id);
+            self.tags.remove(&leg.tag);
+        } else if let Some(place) = self.legs.get_mut(&id) {
+            *place = Some(leg);
+        }
+    }
+
+    fn add_leg(&mut self, id: LegId, leg: LegState) {
+        self.tags.insert(leg.tag, id);
+        self.legs.insert(id, Some(Box::new(leg)));
+    }
+
+    fn tell(&mut self, id: LegId, leg: &LegState, event: LegEvent) {
+        if !leg.silent {
+            self.out.push_back(Output::Tell { leg: id, event: Box::new(event), stored: None });
+        }
+    }
+
+    /// Tells the last event.
+    fn finish(&mut self, id: LegId, leg: &mut LegState, event: LegEvent) {
+        self.tell(id, leg, event);
+        self.end(id, leg);
+    }
+
+    fn end(&mut self, id: LegId, leg: &mut LegState) {
+        if !std::mem::replace(&mut leg.silent, true) {
+            self.out.push_back(Output::End { leg: id });
+        }
+    }
+
+    fn send(&mut self, socket: usize, to: Address, bytes: Bytes, transaction: Option<TransactionId>) {
+        self.out.push_back(Output::Send { socket, to, bytes, transaction });
+    }
+
+    /// Starts a client transaction; `leg` is the one it tells, if any.
+    fn start_client(
+        &mut self,
+        leg: Option<&mut LegState>,
+        user: User,
+        socket: usize,
+        to: Address,
+        branch: (u64, bool),
+        bytes: Bytes,
+        is_invite: bool,
+    ) -> TransactionId {
+        let mut acts = Acts::default();
+        let intervals = &self.settings.intervals;
+        let machine = if is_invite {
+            Machine::ClientInvite(ClientInvite::start(bytes, false, intervals, &mut acts))
+        } else {
+            Machine::Client(Client::start(bytes, false, intervals, &mut acts))
+        };
+        let id = self.transactions.insert(machine, user, socket, to, Key::Client(branch.0, branch.1), None);
+        if let Some(leg) = leg {
+            leg.clients += 1;
+        }
+        self.perform(id, acts);
+        id
+    }
+
+    /// Starts a server transaction for a request; an INVITE that goes further hears 100 at once.
+    fn start_server(&mut self, request: &Message, user: User, socket: usize, source: SocketAddr, trying: bool) -> TransactionId {
+        let key = self.keys.server(request, request.method());
+        let merge = request.to_tag().is_none().then(|| self.keys.merge(request));
+        let mut acts = Acts::default();
+        let machine = match (request.method(), trying) {
+            (super::msg::Method::Invite, true) => {
+                let trying = Response::to_from(request, Status::TRYING, None, Some(source)).encode();
+                Machine::ServerInvite(ServerInvite::start(trying, &mut acts))
+            }
+            (super::msg::Method::Invite, false) => Machine::ServerInvite(ServerInvite::quiet()),
+            _ => Machine::Server(Server::default()),
+        };
+        let to = Address::Socket(response_target(&request.via(), source));
+        let id = self.transactions.insert(machine, user, socket, to, Key::Server(key), merge);
+        self.perform(id, acts);
+        id
+    }
+
+    /// Answers in a server transaction; false if it had its final answer.
+    fn respond(&mut self, id: TransactionId, status: Status, response: Bytes) -> bool {
+        let Some(transaction) = self.transactions.get_mut(id) else { return false };
+        let mut acts = Acts::default();
+        let intervals = &self.settings.intervals;
+        let done = match &mut transaction.machine {
+            Machine::ServerInvite(machine) => machine.respond(status.code(), response, false, intervals, &mut acts),
+            Machine::Server(machine) => machine.respond(response, false, intervals, &mut acts),
+            Machine::ClientInvite(_) | Machine::Client(_) => false,
+        };
+        self.perform(id, acts);
+        done
+    }
+
+    /// A repeat of a request that has a transaction.
+    fn repeated(&mut self, id: TransactionId) {
+        let Some(transaction) = self.transactions.get_mut(id) else { return };
+        let user = transaction.user;
+        let mut acts = Acts::default();
+        let news = match &mut transaction.machine {
+            Machine::ServerInvite(machine) => machine.repeated(&mut acts),
+            Machine::Server(machine) => {
+                machine.repeated(&mut acts);
+                ServerNews::Nothing
+            }
+            Machine::ClientInvite(_) | Machine::Client(_) => ServerNews::Nothing,
+        };
+        self.perform(id, acts);
+        if news == ServerNews::RepeatAnswer {
+            match user {
+                User::Invite(leg) => self.with_leg(leg, |core, state| core.repeat_unacked(state, None)),
+                User::Request(leg, request) => self.with_leg(leg, |core, state| core.repeat_unacked(state, Some(request))),
+                User::Parting(_) | User::Nobody => {}
+            }
+        }
+    }
+
+    fn classify(&self, source: SocketAddr) -> Source {
+        self.policy.as_ref().map_or(Source::Stranger, |policy| policy.classify(source))
+    }
+
+    /// Whether an address may speak in a leg: its own, or any of its trunk's.
+    fn may_speak(&self, leg: &LegState, source: SocketAddr) -> bool {
+        leg.peer == Some(source.ip()) || (leg.trunk.is_some() && self.classify(source) == leg.trunk.map_or(Source::Stranger, Source::Trunk))
+    }
+
+    /// A fresh branch: its number and the Via that carries it.
+    fn via(&mut self, socket: usize) -> (u64, String) {
+        let number = self.chance.u64();
+        (number, format!("SIP/2.0/UDP {};rport;branch={BRANCH_COOKIE}{}", self.settings.locals[socket].sent_by, tag_text(number)))
+    }
+
+    fn fresh_tag(&mut self) -> u64 {
+        self.chance.u64()
+    }
+
+    /// The socket that speaks to an address: the first of its family.
+    fn socket_for(&self, to: &Address) -> Option<usize> {
+        match to {
+            Address::Socket(to) => self.settings.locals.iter().position(|local| local.advertised.is_ipv4() == to.is_ipv4()),
+            Address::Name(_) => (!self.settings.locals.is_empty()).then_some(0),
+        }
+    }
+
+    fn stateless_tag(&self, request: &Message) -> Tag {
+        Tag::new(tag_text(self.keys.stateless_tag(request)))
+    }
+}
+
+/// Where a response goes over UDP: RFC 3261 §18.2.2 and RFC 3581 §4, but never by `maddr`, which would let a stranger aim our answers.
+fn response_target(via: &Via, source: SocketAddr) -> SocketAddr {
+    if via.rport().is_some() { source } else { SocketAddr::new(source.ip(), via.port().unwrap_or(super::dialog::route::SIP_PORT)) }
+}
+
+/// The address family of literal peers.
+fn ip_of(address: &Address) -> Option<IpAddr> {
+    match address {
+        Address::Socket(socket) => Some(socket.ip()),
+        Address::Name(_) => None,
+    }
+}
+
+/// Draws chance in bulk.
+struct Chance {
+    random: Random,
+    pool: Vec<u8>,
+}
+
+impl Chance {
+    fn u64(&mut self) -> u64 {
+        if self.pool.len() < 8 {
+            self.pool.resize(CHANCE_BYTES, 0);
+            self.random.fill(&mut self.pool);
+        }
+        let rest = self.pool.len() - 8;
+        let number = u64::from_le_bytes(self.pool[rest..].try_into().expect("eight bytes"));
+        self.pool.truncate(rest);
+        number
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.u64() % bound.max(1)
+    }
+}
+
+/// The next name of a request of theirs: even numbers, so that they never meet ours.
+fn their_id(leg: &mut LegState) -> RequestId {
+    leg.count += 1;
+    RequestId(leg.count * 2)
+}
+
+#[cfg(test)]
+mod tests {}

@@ -1,0 +1,274 @@
+//! The UAC side of an INVITE: forks, 2xx and their ACKs, refusals, CANCEL and what crosses it (RFC 3261 §9.1, §13.2, RFC 6026).
+
+use std::net::SocketAddr;
+
+use super::outside::stored;
+use super::words::{ALLOW, Builder as _, body_of, reason_of, retry_after};
+use super::{Alarm, Core, LegAlarm, Output};
+use crate::sip::dialog::invite::{AckDue, Cancel, Inviting, LegState, SentAck, Stage};
+use crate::sip::dialog::{Dialog, Forks, route, tag_text};
+use crate::sip::endpoint::Source;
+use crate::sip::leg::{Body, ByWhom, EarlyDialogId, LegEvent, LegId, OutgoingInvite, Reason, Target};
+use crate::sip::msg::{CSeq, Message, Method, Name, NameAddr, Request, SipCallId, Status, Tag, Uri};
+use crate::sip::target::{Address, HostPort};
+use crate::sip::transaction::{Machine, TransactionId, User};
+
+/// Early dialog numbers start here for answers that had not rung.
+const NO_EARLY: EarlyDialogId = EarlyDialogId(0);
+
+impl Core {
+    pub(super) fn invite(&mut self, id: LegId, invite: OutgoingInvite) {
+        let read = || Some((invite.request_uri.parse::<Uri>().ok()?, invite.from.parse::<NameAddr>().ok()?, invite.to.parse::<NameAddr>().ok()?));
+        let to = match &invite.target {
+            Target::Address(address) => Address::Socket(*address),
+            Target::Host(host, port) => {
+                let port = port.unwrap_or(route::SIP_PORT);
+                host.parse().map_or_else(
+                    |_| Address::Name(HostPort { host: host.to_ascii_lowercase().into(), port }),
+                    |ip| Address::Socket(SocketAddr::new(ip, port)),
+                )
+            }
+        };
+        let (Some((request_uri, from, far)), Some(socket)) = (read(), self.socket_for(&to)) else {
+            let event = LegEvent::Refused {
+                status: Status::SERVICE_UNAVAILABLE.code(),
+                phrase: "Cannot be sent: a URI cannot be read, or no address of its family is listened on".to_owned(),
+                retry_after: None,
+                reason: None,
+                by: ByWhom::Local,
+            };
+            self.out.push_back(Output::Tell { leg: id, event: Box::new(event), stored: None });
+            self.out.push_back(Output::End { leg: id });
+            return;
+        };
+        let tag = self.fresh_tag();
+        let local = from.with_tag(&Tag::new(tag_text(tag)));
+        let call_id = format!("{}{}", tag_text(self.chance.u64()), tag_text(self.chance.u64()));
+        let (branch, via) = self.via(socket);
+        let bytes = Request::new(&Method::Invite, &request_uri)
+            .header(Name::Via, via.as_str())
+            .header(Name::MaxForwards, u32::from(invite.max_forwards))
+            .header(Name::From, &local)
+            .header(Name::To, &far)
+            .header(Name::CallId, call_id.as_str())
+            .header(Name::CSeq, CSeq { number: 1, method: Method::Invite })
+            .header(Name::Contact, self.settings.locals[socket].contact.as_str())
+            .header(Name::Allow, ALLOW)
+            .add(&invite.headers)
+            .carry(invite.body.as_ref())
+            .encode();
+        let trunk = match &to {
+            Address::Socket(address) => match self.classify(*address) {
+                Source::Trunk(trunk) => Some(trunk),
+                Source::Stranger => None,
+            },
+            Address::Name(_) => None,
+        };
+        let peer = super::ip_of(&to);
+        let transaction = self.start_client(None, User::Invite(id), socket, to, (branch, false), bytes, true);
+        let inviting =
+            Inviting { transaction, request_uri: request_uri.detach(), offered: invite.body.is_some(), forks: Forks::default(), cancel: Cancel::No };
+        let leg = LegState {
+            is_caller: true,
+            call_id: SipCallId::new(call_id),
+            tag,
+            local: bytes::Bytes::copy_from_slice(local.as_bytes()),
+            socket,
+            peer,
+            trunk,
+            stage: Stage::Inviting(Box::new(inviting)),
+            dialog: None,
+            silent: false,
+            unacked: Vec::new(),
+            ack_due: None,
+            acks: Vec::new(),
+            mine: Vec::new(),
+            theirs: Vec::new(),
+            count: 0,
+            clients: 1,
+        };
+        self.add_leg(id, leg);
+    }
+
+    pub(super) fn invite_response(&mut self, id: LegId, leg: &mut LegState, transaction: TransactionId, source: SocketAddr, response: &Message) {
+        let Some(status) = response.status() else { return };
+        if leg.peer.is_none() {
+            leg.peer = Some(source.ip());
+            if let (None, Source::Trunk(trunk)) = (leg.trunk, self.classify(source)) {
+                leg.trunk = Some(trunk);
+            }
+        }
+        if status.is_provisional() {
+            self.invite_progress(id, leg, status, response);
+        } else if status.is_success() {
+            self.invite_answered(id, leg, transaction, source, response);
+        } else if let Stage::Inviting(_) = leg.stage {
+            let event = LegEvent::Refused {
+                status: status.code(),
+                phrase: String::from_utf8_lossy(response.reason()).into_owned(),
+                retry_after: retry_after(response),
+                reason: reason_of(response),
+                by: ByWhom::Remote,
+            };
+            leg.stage = Stage::Leaving { bye: None };
+            self.drop_theirs(leg);
+            self.finish(id, leg, event);
+        }
+    }
+
+    fn invite_progress(&mut self, id: LegId, leg: &mut LegState, status: Status, response: &Message) {
+        let Stage::Inviting(inviting) = &mut leg.stage else { return };
+        let mut early = NO_EARLY;
+        let body = body_of(response);
+        if status != Status::TRYING && response.to_tag().is_some() {
+            if let Some(mut dialog) = Dialog::from_response(response, &inviting.request_uri) {
+                dialog.described = body.is_some();
+                early = inviting.forks.heard(dialog);
+            }
+            if body.is_some()
+                && let Some((_, dialog)) = inviting.forks.find(response.to_tag().unwrap_or(""))
+            {
+                dialog.described = true;
+            }
+        }
+        if let Cancel::Held(reason) = &inviting.cancel {
+            let reason = reason.clone();
+            return self.cancel(id, leg, reason);
+        }
+        self.tell(id, leg, LegEvent::Progress { status: status.code(), early, body });
+    }
+
+    fn invite_answered(&mut self, id: LegId, leg: &mut LegState, transaction: TransactionId, source: SocketAddr, response: &Message) {
+        let remote_tag = response.to_tag().unwrap_or("");
+        if let Some(ack) = leg.acks.iter().find(|ack| ack.transaction == transaction && ack.remote_tag.as_ref() == remote_tag) {
+            // RFC 3261 §13.2.2.4: a 2xx that comes again wants its ACK again.
+            let (to, bytes) = (ack.to.clone(), ack.bytes.clone());
+            return self.send(leg.socket, to, bytes, None);
+        }
+        let is_same = leg.dialog.as_ref().is_some_and(|dialog| dialog.remote_tag.as_ref() == remote_tag);
+        if is_same && leg.ack_due.is_some_and(|due| due.transaction == transaction) {
+            return;
+        }
+        let Stage::Inviting(inviting) = &mut leg.stage else { return self.second_answer(leg, transaction, response, None) };
+        let early = inviting.forks.confirm(remote_tag);
+        let known = early.as_ref().map_or_else(|| inviting.forks.unheard(), |(early, _)| *early);
+        let Some(mut dialog) = Dialog::from_response(response, &inviting.request_uri) else { return };
+        if let Some((_, early)) = early {
+            // §13.2.2.4: the route set is made anew from the 2xx; the sequence numbers go on.
+            dialog.local_cseq = early.local_cseq.max(dialog.local_cseq);
+            dialog.remote_cseq = early.remote_cseq;
+        }
+        let offered = inviting.offered;
+        if inviting.cancel != Cancel::No {
+            // The answer crossed our CANCEL: it is acknowledged and hung up, and nobody hears of it.
+            leg.stage = Stage::Leaving { bye: None };
+            return self.second_answer(leg, transaction, response, Some(dialog));
+        }
+        dialog.described = true;
+        let stored = stored(leg, &dialog, source);
+        leg.dialog = Some(dialog);
+        leg.stage = Stage::Up;
+        if offered {
+            self.acknowledge(leg, response.cseq().number, transaction, None);
+        } else {
+            leg.ack_due = Some(AckDue { cseq: response.cseq().number, transaction });
+        }
+        if !leg.silent {
+            let event = LegEvent::Answered { early: known, body: body_of(response), ack_due: !offered };
+            self.out.push_back(Output::Tell { leg: id, event: Box::new(event), stored: Some(Box::new(stored)) });
+        }
+    }
+
+    /// A 2xx that nobody wants: of another fork, or after we gave up. ACK and BYE.
+    fn second_answer(&mut self, leg: &mut LegState, transaction: TransactionId, response: &Message, dialog: Option<Dialog>) {
+        let fallback = leg.dialog.as_ref().map(|dialog| dialog.target.clone());
+        let Some(mut dialog) = dialog.or_else(|| {
+            let contact = response.contact().map(|contact| contact.uri().detach()).or(fallback)?;
+            Dialog::from_response(response, &contact)
+        }) else {
+            return;
+        };
+        let ours = leg.dialog.take();
+        leg.dialog = Some(dialog.clone());
+        self.acknowledge(leg, response.cseq().number, transaction, None);
+        leg.dialog = ours;
+        self.send_bye(leg, &mut dialog, Some(&Reason::q850(16, "Answered elsewhere or given up")));
+    }
+
+    /// Sends the ACK to a 2xx by the leg's dialog, and keeps it for repeats.
+    pub(super) fn acknowledge(&mut self, leg: &mut LegState, cseq: u32, transaction: TransactionId, body: Option<&Body>) {
+        let (_, via) = self.via(leg.socket);
+        let Some(dialog) = &leg.dialog else { return };
+        let Some((request, to)) = dialog.request(Method::Ack, cseq, &via, &leg.local, leg.call_id.as_str()) else { return };
+        let bytes = request.carry(body).encode();
+        leg.acks.push(SentAck { transaction, remote_tag: dialog.remote_tag.clone(), to: to.clone(), bytes: bytes.clone() });
+        self.send(leg.socket, to, bytes, None);
+    }
+
+    pub(super) fn ack_command(&mut self, leg: &mut LegState, body: Option<Body>) {
+        if let Some(AckDue { cseq, transaction }) = leg.ack_due.take() {
+            self.acknowledge(leg, cseq, transaction, body.as_ref());
+        }
+    }
+
+    /// Gives up an INVITE: at once if a provisional has come, else as soon as one does (RFC 3261 §9.1).
+    pub(super) fn cancel(&mut self, id: LegId, leg: &mut LegState, reason: Option<Reason>) {
+        let Stage::Inviting(inviting) = &mut leg.stage else { return };
+        if inviting.cancel == Cancel::Sent {
+            return;
+        }
+        let Some(transaction) = self.transactions.get(inviting.transaction) else { return };
+        let Machine::ClientInvite(machine) = &transaction.machine else { return };
+        let Some(invite) = machine.invite().filter(|_| machine.is_proceeding()) else {
+            inviting.cancel = Cancel::Held(reason);
+            return;
+        };
+        let Ok(invite) = Message::parse(invite.clone()) else { return };
+        let Some(branch) = crate::sip::transaction::table::branch_number(invite.via().branch()) else { return };
+        inviting.cancel = Cancel::Sent;
+        let (socket, to) = (transaction.socket, transaction.to.clone());
+        let bytes = Request::cancel_for(&invite).reason(reason.as_ref()).encode();
+        self.timers.arm(self.now + self.settings.intervals.patience(), Alarm::Leg(id, LegAlarm::Cancelled));
+        self.start_client(Some(leg), User::Parting(id), socket, to, (branch, true), bytes, false);
+    }
+
+    /// RFC 3261 §9.1: an INVITE whose CANCEL brings no final response within 64·T1 is over.
+    pub(super) fn cancel_unheard(&mut self, leg: &mut LegState) {
+        let Stage::Inviting(inviting) = &leg.stage else { return };
+        let transaction = inviting.transaction;
+        leg.stage = Stage::Leaving { bye: None };
+        self.perform(transaction, crate::sip::transaction::Acts { over: true, ..Default::default() });
+    }
+
+    /// The INVITE brought no answer at all, or could not leave.
+    pub(super) fn invite_failed(&mut self, id: LegId, leg: &mut LegState, by: ByWhom) {
+        let Stage::Inviting(_) = &leg.stage else { return };
+        leg.stage = Stage::Leaving { bye: None };
+        let status = if by == ByWhom::Timeout { Status::REQUEST_TIMEOUT } else { Status::SERVICE_UNAVAILABLE };
+        let event =
+            LegEvent::Refused { status: status.code(), phrase: status.reason().to_owned(), retry_after: None, reason: None, by };
+        self.finish(id, leg, event);
+    }
+
+    /// Hangs up the leg's dialog. An ACK that is due goes first: without it the far end would repeat its 2xx.
+    pub(super) fn bye(&mut self, id: LegId, leg: &mut LegState, reason: Option<&Reason>) {
+        let _ = id;
+        self.ack_command(leg, None);
+        leg.stage = Stage::Leaving { bye: None };
+        leg.mine.clear();
+        leg.unacked.clear();
+        if let Some(mut dialog) = leg.dialog.take() {
+            self.send_bye(leg, &mut dialog, reason);
+            leg.dialog = Some(dialog);
+        }
+    }
+
+    fn send_bye(&mut self, leg: &mut LegState, dialog: &mut Dialog, reason: Option<&Reason>) {
+        let (branch, via) = self.via(leg.socket);
+        let cseq = dialog.next_cseq();
+        let Some((request, to)) = dialog.request(Method::Bye, cseq, &via, &leg.local, leg.call_id.as_str()) else { return };
+        let Some(id) = self.tags.get(&leg.tag).copied() else { return };
+        let socket = leg.socket;
+        self.start_client(Some(leg), User::Parting(id), socket, to, (branch, false), request.reason(reason).encode(), false);
+    }
+}

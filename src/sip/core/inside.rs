@@ -1,0 +1,297 @@
+//! Requests inside a dialog, both ways: BYE, re-INVITE, UPDATE, INFO, and who must wait when two ask at once (RFC 3261 §12.2, §14, §15,
+//! RFC 3311, RFC 6086).
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::words::{ALLOW, Builder as _, CAN, body_of, reason_of, retry_after};
+use super::{Core, their_id};
+use crate::sip::dialog::invite::{AckDue, LegState, MAX_MINE, MAX_THEIRS, Mine, Stage, Theirs, Unacked};
+use crate::sip::leg::{Body, ByWhom, Header, InDialog, LegEvent, LegId, RequestId};
+use crate::sip::msg::{Message, Method, Name, Response, Status, screen_request};
+use crate::sip::transaction::{TransactionId, User};
+
+/// RFC 3261 §14.2: an early second INVITE is told to come back within ten seconds.
+const COME_BACK_SECS: u64 = 10;
+
+impl Core {
+    pub(super) fn inside(&mut self, id: LegId, leg: &mut LegState, socket: usize, source: SocketAddr, request: &Message) {
+        let remote_tag = request.from_tag().unwrap_or("");
+        let Some(dialog) = leg.dialog_of(remote_tag) else { return };
+        // §12.2.2: out of order is 500.
+        if !dialog.accept_cseq(request.cseq().number) {
+            return self.reject(socket, source, request, Status::INTERNAL_ERROR, &[]);
+        }
+        if *request.method() == Method::Refer {
+            return self.reject(socket, source, request, Status::DECLINE, &[]);
+        }
+        if let Err(rejection) = screen_request(request, CAN) {
+            return self.reject(socket, source, request, rejection.status, &rejection.headers);
+        }
+        match request.method() {
+            Method::Bye => self.bye_request(id, leg, socket, source, request),
+            Method::Invite => self.their_request(id, leg, socket, source, request, InDialog::Reinvite),
+            Method::Update => self.their_request(id, leg, socket, source, request, InDialog::Update),
+            Method::Info => self.their_request(id, leg, socket, source, request, InDialog::Info),
+            Method::Options => {
+                let transaction = self.start_server(request, User::Nobody, socket, source, false);
+                let response = Response::to_from(request, Status::OK, None, Some(source)).header(Name::Allow, ALLOW).encode();
+                self.respond(transaction, Status::OK, response);
+            }
+            _ => self.reject(socket, source, request, Status::NO_SUCH_CALL, &[]),
+        }
+    }
+
+    fn bye_request(&mut self, id: LegId, leg: &mut LegState, socket: usize, source: SocketAddr, request: &Message) {
+        if matches!(leg.stage, Stage::Inviting(_)) {
+            // §15: the callee of an early dialog cannot hang up, only refuse.
+            return self.reject(socket, source, request, Status::NO_SUCH_CALL, &[]);
+        }
+        let transaction = self.start_server(request, User::Nobody, socket, source, false);
+        self.respond(transaction, Status::OK, Response::to_from(request, Status::OK, None, Some(source)).encode());
+        let reason = reason_of(request);
+        if matches!(leg.stage, Stage::Offered(_)) {
+            self.finish(id, leg, LegEvent::Cancelled { reason });
+            return self.refuse_offer(leg, Status::REQUEST_TERMINATED, "", None, &[]);
+        }
+        self.drop_theirs(leg);
+        // An ACK still due goes, so that the far end's INVITE transaction ends too.
+        self.ack_command(leg, None);
+        leg.unacked.clear();
+        leg.mine.clear();
+        leg.stage = Stage::Leaving { bye: None };
+        self.finish(id, leg, LegEvent::HungUp { reason, by: ByWhom::Remote });
+    }
+
+    fn their_request(&mut self, id: LegId, leg: &mut LegState, socket: usize, source: SocketAddr, request: &Message, method: InDialog) {
+        if matches!(leg.stage, Stage::Leaving { .. }) {
+            return self.reject(socket, source, request, Status::NO_SUCH_CALL, &[]);
+        }
+        if let Some((status, wait)) = self.must_wait(leg, request, method) {
+            let headers = if wait { vec![(Name::RetryAfter, self.chance.below(COME_BACK_SECS + 1).to_string())] } else { Vec::new() };
+            return self.reject(socket, source, request, status, &headers);
+        }
+        let request_id = their_id(leg);
+        let transaction = self.start_server(request, User::Request(id, request_id), socket, source, method == InDialog::Reinvite);
+        let early = match &mut leg.stage {
+            Stage::Inviting(inviting) => inviting.forks.find(request.from_tag().unwrap_or("")).map(|(early, _)| early),
+            _ => None,
+        };
+        leg.theirs.push(Theirs { id: request_id, method, transaction, request: request.clone(), source });
+        self.tell(id, leg, LegEvent::Request { id: request_id, method, body: body_of(request), early });
+        if leg.silent {
+            self.drop_theirs(leg);
+        }
+    }
+
+    /// Whether their request comes at the wrong time, and whether it should say when to come back.
+    fn must_wait(&self, leg: &mut LegState, request: &Message, method: InDialog) -> Option<(Status, bool)> {
+        let offers = !request.body().is_empty();
+        let is_described = leg.dialog_of(request.from_tag().unwrap_or("")).is_some_and(|dialog| dialog.described);
+        let offer_of_ours = leg.mine.iter().any(|mine| mine.offers) || leg.ack_due.is_some();
+        match method {
+            _ if leg.theirs.len() >= MAX_THEIRS => Some((Status::INTERNAL_ERROR, true)),
+            // §14.2: theirs is pending: 500; ours is: 491.
+            InDialog::Reinvite if leg.has_theirs(InDialog::Reinvite) || matches!(leg.stage, Stage::Offered(_)) => {
+                Some((Status::INTERNAL_ERROR, true))
+            }
+            InDialog::Reinvite if leg.has_mine(InDialog::Reinvite) || offer_of_ours || matches!(leg.stage, Stage::Inviting(_)) => {
+                Some((Status::REQUEST_PENDING, false))
+            }
+            // RFC 3311 §5.2.
+            InDialog::Update if leg.has_theirs(InDialog::Update) => Some((Status::INTERNAL_ERROR, true)),
+            InDialog::Update if offers && (offer_of_ours || (leg.is_caller && !is_described)) => Some((Status::REQUEST_PENDING, false)),
+            InDialog::Update if offers && (leg.has_theirs(InDialog::Reinvite) || !is_described) => Some((Status::INTERNAL_ERROR, true)),
+            InDialog::Reinvite | InDialog::Update | InDialog::Info => None,
+        }
+    }
+
+    /// Ends what waits for the switchboard's word: 487 for a re-INVITE, 481 for the rest.
+    pub(super) fn drop_theirs(&mut self, leg: &mut LegState) {
+        for theirs in std::mem::take(&mut leg.theirs) {
+            let status = if theirs.method == InDialog::Reinvite { Status::REQUEST_TERMINATED } else { Status::NO_SUCH_CALL };
+            let response = Response::to_from(&theirs.request, status, None, Some(theirs.source)).encode();
+            self.respond(theirs.transaction, status, response);
+        }
+    }
+
+    pub(super) fn request_cancelled(&mut self, id: LegId, leg: &mut LegState, request: RequestId) {
+        let Some(place) = leg.theirs.iter().position(|theirs| theirs.id == request) else { return };
+        let theirs = leg.theirs.remove(place);
+        let response = Response::to_from(&theirs.request, Status::REQUEST_TERMINATED, None, Some(theirs.source)).encode();
+        self.respond(theirs.transaction, Status::REQUEST_TERMINATED, response);
+        self.tell(id, leg, LegEvent::RequestCancelled { id: request });
+    }
+
+    pub(super) fn respond_command(
+        &mut self,
+        id: LegId,
+        leg: &mut LegState,
+        request: RequestId,
+        status: u16,
+        body: Option<Body>,
+        headers: &[Header],
+    ) {
+        let Some(place) = leg.theirs.iter().position(|theirs| theirs.id == request) else { return };
+        let status = Status::new(status).unwrap_or(Status::INTERNAL_ERROR);
+        let theirs = &leg.theirs[place];
+        let is_invite = theirs.method == InDialog::Reinvite;
+        if status.is_provisional() && (!is_invite || status == Status::TRYING) {
+            return;
+        }
+        let mut response = Response::to_from(&theirs.request, status, None, Some(theirs.source));
+        if theirs.method != InDialog::Info && !(status.is_final() && !status.is_success()) {
+            response = response.header(Name::Contact, self.settings.locals[leg.socket].contact.as_str());
+        }
+        let response = response.add(headers).carry(body.as_ref()).encode();
+        let transaction = theirs.transaction;
+        if !status.is_final() {
+            self.respond(transaction, status, response);
+            return;
+        }
+        let theirs = leg.theirs.remove(place);
+        if !self.respond(transaction, status, response.clone()) || !status.is_success() || theirs.method == InDialog::Info {
+            return;
+        }
+        // §12.2.2: a request that was accepted may move the far end's target.
+        if let Some(dialog) = leg.dialog_of(theirs.request.from_tag().unwrap_or("")) {
+            dialog.refresh(&theirs.request);
+        }
+        if is_invite {
+            let to = super::response_target(&theirs.request.via(), theirs.source);
+            let cseq = theirs.request.cseq().number;
+            self.await_ack(id, leg, Unacked { cseq, request: Some(request), response, to, interval: self.settings.intervals.t1 });
+        }
+    }
+
+    pub(super) fn request_command(
+        &mut self,
+        id: LegId,
+        leg: &mut LegState,
+        request: RequestId,
+        method: InDialog,
+        body: Option<Body>,
+        headers: &[Header],
+    ) {
+        let offers = body.is_some() && method != InDialog::Info;
+        let is_up = matches!(leg.stage, Stage::Up);
+        let invite_pending = leg.has_mine(InDialog::Reinvite) || leg.has_theirs(InDialog::Reinvite) || leg.ack_due.is_some();
+        let offer_pending = leg.mine.iter().any(|mine| mine.offers)
+            || leg.theirs.iter().any(|theirs| theirs.method != InDialog::Info && !theirs.request.body().is_empty());
+        let is_free = match method {
+            InDialog::Reinvite => is_up && !invite_pending && !offer_pending && leg.unacked.is_empty(),
+            InDialog::Update => !leg.has_mine(InDialog::Update) && (!offers || (!invite_pending && !offer_pending)),
+            InDialog::Info => true,
+        };
+        if !is_free || leg.mine.len() >= MAX_MINE {
+            let retry_after = Some(self.glare_delay(leg));
+            return self.told_locally(id, leg, request, Status::REQUEST_PENDING, retry_after);
+        }
+        let (branch, via) = self.via(leg.socket);
+        let (local, call_id) = (leg.local.clone(), leg.call_id.clone());
+        let verb = match method {
+            InDialog::Reinvite => Method::Invite,
+            InDialog::Update => Method::Update,
+            InDialog::Info => Method::Info,
+        };
+        let built = leg.current_dialog().and_then(|dialog| {
+            let cseq = dialog.next_cseq();
+            dialog.request(verb, cseq, &via, &local, call_id.as_str())
+        });
+        let Some((mut message, to)) = built else {
+            return self.told_locally(id, leg, request, Status::NO_SUCH_CALL, None);
+        };
+        if method != InDialog::Info {
+            message = message.header(Name::Contact, self.settings.locals[leg.socket].contact.as_str());
+        }
+        let is_invite = method == InDialog::Reinvite;
+        if is_invite {
+            message = message.header(Name::Allow, ALLOW);
+        }
+        let bytes = message.add(headers).carry(body.as_ref()).encode();
+        leg.mine.push(Mine { id: request, method, offers });
+        let socket = leg.socket;
+        self.start_client(Some(leg), User::Request(id, request), socket, to, (branch, false), bytes, is_invite);
+    }
+
+    fn told_locally(&mut self, id: LegId, leg: &LegState, request: RequestId, status: Status, retry_after: Option<Duration>) {
+        let event =
+            LegEvent::Response { id: request, status: status.code(), body: None, ack_due: false, retry_after, by: ByWhom::Local };
+        self.tell(id, leg, event);
+    }
+
+    /// RFC 3261 §14.1: whoever made the Call-ID waits 2.1 to 4 s in steps of 10 ms, the other 0 to 2 s.
+    fn glare_delay(&mut self, leg: &LegState) -> Duration {
+        let steps = if leg.is_caller { 210 + self.chance.below(191) } else { self.chance.below(201) };
+        Duration::from_millis(steps * 10)
+    }
+
+    pub(super) fn request_response(&mut self, id: LegId, leg: &mut LegState, transaction: TransactionId, request: RequestId, response: &Message) {
+        let Some(status) = response.status() else { return };
+        if !status.is_final() {
+            return;
+        }
+        let Some(place) = leg.mine.iter().position(|mine| mine.id == request) else {
+            if status.is_success() && *response.method() == Method::Invite {
+                self.late_reinvite_answer(leg, transaction, response);
+            }
+            return;
+        };
+        let mine = leg.mine.remove(place);
+        let is_invite = mine.method == InDialog::Reinvite;
+        let mut ack_due = false;
+        if status.is_success() {
+            if mine.method != InDialog::Info
+                && let Some(dialog) = leg.dialog_of(response.to_tag().unwrap_or(""))
+            {
+                dialog.refresh(response);
+                dialog.described |= mine.offers;
+            }
+            if is_invite && mine.offers {
+                self.acknowledge(leg, response.cseq().number, transaction, None);
+            } else if is_invite {
+                leg.ack_due = Some(AckDue { cseq: response.cseq().number, transaction });
+                ack_due = true;
+            }
+        }
+        let retry_after = if status == Status::REQUEST_PENDING { Some(self.glare_delay(leg)) } else { retry_after(response) };
+        let body = body_of(response);
+        self.tell(id, leg, LegEvent::Response { id: request, status: status.code(), body, ack_due, retry_after, by: ByWhom::Remote });
+        // §12.2.1.2: the far end does not know the dialog any more.
+        if matches!(status, Status::NO_SUCH_CALL | Status::REQUEST_TIMEOUT) && matches!(leg.stage, Stage::Up) {
+            self.lost(id, leg, ByWhom::Remote);
+        }
+    }
+
+    /// A 2xx to a re-INVITE that was told before or that nobody waits for: the ACK once more, or at all.
+    fn late_reinvite_answer(&mut self, leg: &mut LegState, transaction: TransactionId, response: &Message) {
+        if let Some(ack) = leg.acks.iter().find(|ack| ack.transaction == transaction) {
+            let (to, bytes) = (ack.to.clone(), ack.bytes.clone());
+            return self.send(leg.socket, to, bytes, None);
+        }
+        if leg.ack_due.is_none_or(|due| due.transaction != transaction) {
+            self.acknowledge(leg, response.cseq().number, transaction, None);
+        }
+    }
+
+    pub(super) fn request_failed(&mut self, id: LegId, leg: &mut LegState, request: RequestId, by: ByWhom) {
+        let Some(place) = leg.mine.iter().position(|mine| mine.id == request) else { return };
+        leg.mine.remove(place);
+        let status = if by == ByWhom::Timeout { Status::REQUEST_TIMEOUT } else { Status::SERVICE_UNAVAILABLE };
+        self.tell(
+            id,
+            leg,
+            LegEvent::Response { id: request, status: status.code(), body: None, ack_due: false, retry_after: None, by },
+        );
+        if matches!(leg.stage, Stage::Up) {
+            self.lost(id, leg, by);
+        }
+    }
+
+    /// The far end is gone: the switchboard hears so, and BYE goes in case only one way is.
+    fn lost(&mut self, id: LegId, leg: &mut LegState, by: ByWhom) {
+        self.drop_theirs(leg);
+        self.finish(id, leg, LegEvent::HungUp { reason: None, by });
+        self.bye(id, leg, None);
+    }
+}

@@ -1,0 +1,131 @@
+//! Dialogs (RFC 3261 §12): who talks to whom, through which proxies, and which number comes next.
+
+pub mod early;
+pub mod invite;
+pub mod route;
+
+use bytes::Bytes;
+
+use super::msg::{CSeq, Message, Method, Name, NameAddr, Request, Uri};
+use super::target::Address;
+use route::Way;
+
+pub use early::Forks;
+
+/// Routes kept for one dialog; a peer that wants more is refused by the parser's own limit.
+const MAX_ROUTES: usize = 32;
+
+/// One dialog, from our side.
+#[derive(Debug, Clone)]
+pub struct Dialog {
+    /// Their From or To as we write it, tag included.
+    pub remote: Bytes,
+    /// Their tag; empty for RFC 2543.
+    pub remote_tag: Box<str>,
+    /// Their Contact.
+    pub target: Uri,
+    /// The proxies between, nearest first.
+    pub routes: Box<[NameAddr]>,
+    /// The number of our latest request.
+    pub local_cseq: u32,
+    /// The number of their latest request.
+    pub remote_cseq: Option<u32>,
+    /// Whether a description went with a response here: from then on either side may offer (RFC 3311 §5.1).
+    pub described: bool,
+}
+
+impl Dialog {
+    /// The dialog that an INVITE we got asks for; `None` if it has no Contact we could answer to.
+    pub fn from_invite(request: &Message) -> Option<Self> {
+        Some(Self {
+            remote: Bytes::copy_from_slice(request.get(Name::From)?),
+            remote_tag: request.from_tag().unwrap_or("").into(),
+            target: request.contact()?.uri().detach(),
+            // §12.1.1: in the order of the Record-Route.
+            routes: request.record_routes().take(MAX_ROUTES).map(|route| route.detach()).collect(),
+            local_cseq: 0,
+            remote_cseq: Some(request.cseq().number),
+            described: false,
+        })
+    }
+
+    /// The dialog that a response to our INVITE makes. Without Contact (a bare 180) requests would go where the INVITE went.
+    pub fn from_response(response: &Message, request_uri: &Uri) -> Option<Self> {
+        let mut routes = response.record_routes().take(MAX_ROUTES).map(|route| route.detach()).collect::<Vec<_>>();
+        // §12.1.2: reversed for the caller.
+        routes.reverse();
+        Some(Self {
+            remote: Bytes::copy_from_slice(response.get(Name::To)?),
+            remote_tag: response.to_tag().unwrap_or("").into(),
+            target: response.contact().map_or_else(|| request_uri.clone(), |contact| contact.uri().detach()),
+            routes: routes.into(),
+            local_cseq: response.cseq().number,
+            remote_cseq: None,
+            described: false,
+        })
+    }
+
+    /// Their Contact of a request or response that may change it (§12.2).
+    pub fn refresh(&mut self, message: &Message) {
+        if let Some(contact) = message.contact() {
+            self.target = contact.uri().detach();
+        }
+    }
+
+    /// Whether a request of this number comes in order; if so it is the latest now.
+    pub fn accept_cseq(&mut self, number: u32) -> bool {
+        let in_order = self.remote_cseq.is_none_or(|latest| number > latest);
+        if in_order {
+            self.remote_cseq = Some(number);
+        }
+        in_order
+    }
+
+    /// The number of our next request.
+    pub fn next_cseq(&mut self) -> u32 {
+        self.local_cseq = self.local_cseq.wrapping_add(1) & 0x7fff_ffff;
+        self.local_cseq
+    }
+
+    /// Begins a request of ours: everything but Contact and body.
+    pub fn request(&self, method: Method, cseq: u32, via: &str, local: &Bytes, call_id: &str) -> Option<(Request, Address)> {
+        let Way { request_uri, routes, hop } = route::way(&self.target, &self.routes)?;
+        let mut request = Request::new(&method, &request_uri).header(Name::Via, via);
+        for route in &routes {
+            request = request.header(Name::Route, route);
+        }
+        let request = request
+            .header(Name::MaxForwards, 70_u32)
+            .header(Name::From, local)
+            .header(Name::To, &self.remote)
+            .header(Name::CallId, call_id)
+            .header(Name::CSeq, CSeq { number: cseq, method });
+        Some((request, hop))
+    }
+}
+
+/// A number as we write it in tags and branches: sixteen small hexadecimal digits.
+pub fn tag_text(number: u64) -> String {
+    format!("{number:016x}")
+}
+
+/// Reads [`tag_text`] back; anything else is not ours.
+pub fn tag_number(text: &str) -> Option<u64> {
+    let ours = text.len() == 16 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    ours.then(|| u64::from_str_radix(text, 16).ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_read_back_and_strangers_do_not() {
+        for number in [0, 7, u64::MAX] {
+            assert_eq!(tag_number(&tag_text(number)), Some(number));
+        }
+        for text in ["", "1", "000000000000000G", "000000000000000A", "00000000000000000"] {
+            assert_eq!(tag_number(text), None, "{text}");
+        }
+    }
+}
