@@ -21,7 +21,8 @@ use super::overload::Gate;
 use super::target::Address;
 use super::transaction::ict::ClientInvite;
 use super::transaction::{
-    Acts, Client, ClientNews, Intervals, Key, Keys, Letter, Machine, Server, ServerInvite, ServerNews, Timers, TransactionId, Transactions, User,
+    Acts, Client, ClientNews, Intervals, Key, Keys, Letter, Machine, Server, ServerInvite, ServerNews, Timers, TransactionId, Transactions,
+    User,
 };
 use crate::types::{Moment, Random};
 

@@ -3,10 +3,17 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
-use super::leg::{Command, Incoming, Leg, LegId, OutgoingInvite, StoredDialog};
+pub use super::core::Tables;
+use super::core::{Core, Local, Settings};
+use super::leg::{Command, EVENT_QUEUE, Incoming, Leg, LegId, OutgoingInvite, StoredDialog, Told};
+use super::net;
+use super::net::udp::Sockets;
+use super::transaction::Intervals;
 use crate::types::{Clock, Random, TrunkId};
 
 /// Settings of the SIP side.
@@ -92,43 +99,227 @@ pub trait SourcePolicy: Send + Sync {
 }
 
 /// Everything the endpoint's task may be told.
-#[derive(Debug)]
 pub(crate) enum Order {
+    /// A leg is told something.
     Leg(LegId, Command),
+    /// A leg is made.
+    Invite { leg: LegId, invite: Box<OutgoingInvite>, events: mpsc::Sender<Box<Told>> },
+    /// A dialog of an earlier life is hung up.
+    Bye(Box<StoredDialog>),
+    /// The trunks are these now.
+    Sources(Arc<dyn SourcePolicy>),
+    /// How full are the tables?
+    Tables(oneshot::Sender<Tables>),
 }
 
+/// Orders that may wait for the task: then those who give them wait.
+const ORDER_QUEUE: usize = 4096;
+
 /// The door to SIP. A clone is another handle to the same task; when the last one and the last leg are gone, the task ends.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Endpoint {
     orders: mpsc::Sender<Order>,
     local: Arc<[SocketAddr]>,
+    next_leg: Arc<AtomicU64>,
 }
 
 impl Endpoint {
     /// Binds the sockets and starts the task. Until [`Endpoint::set_sources`] everybody is a stranger.
     pub async fn start(config: Config, clock: Clock, random: Random) -> io::Result<(Self, mpsc::Receiver<Incoming>)> {
-        let _ = (config, clock, random);
-        Err(io::Error::other("not built yet"))
+        let sockets = Sockets::bind(&config.listen)?;
+        let bound = sockets.local_addresses()?;
+        let locals = bound.iter().map(|&address| advertised(address, &config.advertise).map(Local::new)).collect::<io::Result<Vec<_>>>()?;
+        let settings = Settings {
+            locals,
+            intervals: Intervals {
+                t1: Duration::from_millis(u64::from(config.t1_ms)),
+                t2: Duration::from_millis(u64::from(config.t2_ms)),
+                t4: Duration::from_millis(u64::from(config.t4_ms)),
+            },
+            strangers: config.strangers,
+            scanners: config.scanners.iter().map(|scanner| scanner.to_ascii_lowercase()).collect(),
+            max_legs: config.max_legs,
+            stranger_requests: config.stranger_requests,
+        };
+        let (orders, order_queue) = mpsc::channel(ORDER_QUEUE);
+        let (incoming, calls) = mpsc::channel(config.max_waiting_calls.max(1));
+        let core = Core::new(settings, random);
+        let task = net::task::Task::new(core, sockets, bound.clone(), clock, order_queue, orders.downgrade(), incoming);
+        tokio::spawn(task.run());
+        Ok((Self { orders, local: bound.into(), next_leg: Arc::new(AtomicU64::new(1)) }, calls))
     }
 
     /// Says from now on who is a trunk and who a stranger.
     pub async fn set_sources(&self, policy: Arc<dyn SourcePolicy>) {
-        let _ = policy;
+        self.order(Order::Sources(policy)).await;
     }
 
     /// Calls somebody. The leg is there at once; how it fares comes as its events, failures of sending included.
     pub async fn invite(&self, invite: OutgoingInvite) -> Leg {
-        let _ = (invite, &self.orders);
-        std::future::pending().await
+        // Outgoing legs are odd, incoming ones, counted by the core, even.
+        let leg = LegId(self.next_leg.fetch_add(2, Ordering::Relaxed));
+        let (events, queue) = mpsc::channel(EVENT_QUEUE);
+        self.order(Order::Invite { leg, invite: Box::new(invite), events }).await;
+        Leg::new(leg, self.orders.clone(), queue, None)
     }
 
     /// Hangs up a leg of an earlier life of this process. No event: BYE is repeated as long as RFC 3261 has it, then forgotten.
     pub async fn bye(&self, dialog: StoredDialog) {
-        let _ = dialog;
+        self.order(Order::Bye(Box::new(dialog))).await;
     }
 
     /// The addresses the sockets are bound to, in the order of [`Config::listen`].
     pub fn local_addresses(&self) -> &[SocketAddr] {
         &self.local
+    }
+
+    /// How full the tables are: all zero some 32 seconds after the last call.
+    pub async fn tables(&self) -> Tables {
+        let (answer, told) = oneshot::channel();
+        self.order(Order::Tables(answer)).await;
+        told.await.unwrap_or_default()
+    }
+
+    async fn order(&self, order: Order) {
+        // An error means the task has ended; then there is nothing to do it for.
+        let _ = self.orders.send(order).await;
+    }
+}
+
+impl std::fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Endpoint({:?})", self.local)
+    }
+}
+
+/// What others reach a bound address by.
+fn advertised(bound: SocketAddr, advertise: &[IpAddr]) -> io::Result<SocketAddr> {
+    let ip = advertise.iter().find(|ip| ip.is_ipv4() == bound.is_ipv4()).copied().unwrap_or(bound.ip());
+    if ip.is_unspecified() {
+        let message = format!("listening on {bound} needs sip.advertise: the address that others reach this machine by");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    }
+    Ok(SocketAddr::new(ip, bound.port()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sip::{Body, InDialog, LegEvent, Reason, Target};
+
+    struct Everybody(TrunkId);
+
+    impl SourcePolicy for Everybody {
+        fn classify(&self, _: SocketAddr) -> Source {
+            Source::Trunk(self.0)
+        }
+    }
+
+    async fn endpoint(listen: &str) -> (Endpoint, mpsc::Receiver<Incoming>) {
+        let config = Config { listen: vec![listen.parse().unwrap()], ..Config::default() };
+        let (endpoint, calls) = Endpoint::start(config, Clock::system(), Random::system()).await.unwrap();
+        endpoint.set_sources(Arc::new(Everybody(TrunkId::new(&Clock::system(), &Random::seeded(1))))).await;
+        (endpoint, calls)
+    }
+
+    fn call(target: Target) -> OutgoingInvite {
+        OutgoingInvite {
+            target,
+            request_uri: "sip:+15551231234@carrier.example.com;user=phone".into(),
+            from: "<sip:+15551230000@example.com>".into(),
+            to: "<sip:+15551231234@carrier.example.com>".into(),
+            headers: vec![crate::sip::Header::new("P-Asserted-Identity", "<sip:+15551230000@example.com>")],
+            body: Some(Body::sdp("v=0\r\n")),
+            max_forwards: 69,
+        }
+    }
+
+    async fn a_call_completes(listen: &str) {
+        let (alice, _calls) = endpoint(listen).await;
+        let (bob, mut calls) = endpoint(listen).await;
+        let mut out = alice.invite(call(Target::Address(bob.local_addresses()[0]))).await;
+
+        let Incoming { leg: mut into, invite } = calls.recv().await.unwrap();
+        assert_eq!(invite.request_uri, "sip:+15551231234@carrier.example.com;user=phone");
+        assert_eq!((invite.from.as_str(), invite.max_forwards), ("<sip:+15551230000@example.com>", 68));
+        assert_eq!(invite.header("p-asserted-identity"), Some("<sip:+15551230000@example.com>"));
+        assert_eq!(invite.body, Some(Body::sdp("v=0\r\n")));
+        assert!(into.stored_dialog().is_some());
+
+        into.progress(183, Some(Body::sdp("early")), vec![]).await;
+        assert!(matches!(out.event().await, Some(LegEvent::Progress { status: 100, .. })));
+        assert!(matches!(out.event().await, Some(LegEvent::Progress { status: 183, body: Some(_), .. })));
+        into.answer(Some(Body::sdp("answer")), vec![]).await;
+        assert!(
+            matches!(out.event().await, Some(LegEvent::Answered { body: Some(body), ack_due: false, .. }) if &body.bytes[..] == b"answer")
+        );
+        assert!(out.stored_dialog().is_some());
+        assert_eq!(into.event().await, Some(LegEvent::Acked { body: None }));
+
+        let asked = out.request(InDialog::Reinvite, Some(Body::sdp("again")), vec![]).await;
+        let Some(LegEvent::Request { id, method: InDialog::Reinvite, body: Some(_), .. }) = into.event().await else {
+            panic!("no re-INVITE")
+        };
+        into.respond(id, 200, Some(Body::sdp("agreed")), vec![]).await;
+        assert!(matches!(out.event().await, Some(LegEvent::Response { id, status: 200, .. }) if id == asked));
+        assert_eq!(into.event().await, Some(LegEvent::RequestAcked { id, body: None }));
+
+        into.hang_up(Some(Reason::q850(16, "Normal call clearing"))).await;
+        assert_eq!(into.event().await, None);
+        let Some(LegEvent::HungUp { reason: Some(reason), .. }) = out.event().await else { panic!("not hung up") };
+        assert_eq!((reason.cause, &*reason.text), (16, "Normal call clearing"));
+        assert_eq!(out.event().await, None);
+    }
+
+    #[tokio::test]
+    async fn a_call_completes_over_ipv4() {
+        a_call_completes("127.0.0.1:0").await;
+    }
+
+    #[tokio::test]
+    async fn a_call_completes_over_ipv6() {
+        a_call_completes("[::1]:0").await;
+    }
+
+    #[tokio::test]
+    async fn a_dropped_leg_cancels_and_a_name_is_looked_up() {
+        let (alice, _calls) = endpoint("127.0.0.1:0").await;
+        let (bob, mut calls) = endpoint("127.0.0.1:0").await;
+        let out = alice.invite(call(Target::Host("localhost".into(), Some(bob.local_addresses()[0].port())))).await;
+        let Incoming { leg: mut into, .. } = calls.recv().await.unwrap();
+        into.progress(180, None, vec![]).await;
+        drop(out);
+        assert!(matches!(into.event().await, Some(LegEvent::Cancelled { .. })));
+        assert_eq!(into.event().await, None);
+    }
+
+    #[tokio::test]
+    async fn a_dropped_incoming_call_is_refused_and_a_full_switchboard_says_503() {
+        let (alice, _calls) = endpoint("127.0.0.1:0").await;
+        let (bob, mut calls) = endpoint("127.0.0.1:0").await;
+        let target = Target::Address(bob.local_addresses()[0]);
+        let mut out = alice.invite(call(target.clone())).await;
+        drop(calls.recv().await.unwrap());
+        while let Some(event) = out.event().await {
+            if let LegEvent::Refused { status, .. } = event {
+                assert_eq!(status, 480);
+            }
+        }
+        drop(calls);
+        let mut out = alice.invite(call(target)).await;
+        let refused = loop {
+            match out.event().await.unwrap() {
+                LegEvent::Progress { .. } => {}
+                other => break other,
+            }
+        };
+        assert!(matches!(refused, LegEvent::Refused { status: 503, retry_after: Some(_), .. }), "{refused:?}");
+    }
+
+    #[tokio::test]
+    async fn listening_on_all_addresses_asks_for_the_one_others_use() {
+        let config = Config { listen: vec!["0.0.0.0:0".parse().unwrap()], ..Config::default() };
+        let error = Endpoint::start(config, Clock::system(), Random::system()).await.unwrap_err();
+        assert!(error.to_string().contains("sip.advertise"), "{error}");
     }
 }

@@ -7,6 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+use super::endpoint::Order;
+use super::msg::{HeaderLine, Message, Name};
+
 /// Events a leg may have waiting. A switchboard task that lets them pile up higher loses its leg: it is hung up.
 pub const EVENT_QUEUE: usize = 64;
 
@@ -112,20 +115,73 @@ pub struct Invite {
     pub max_forwards: u8,
     /// The offer; none for a late offer, which is then due in our answer.
     pub body: Option<Body>,
-    headers: Vec<(String, String)>,
+    /// Looked up in place while every line is plain UTF-8.
+    message: Message,
+    /// Else all headers as text: folds opened, odd bytes read as Latin-1, so that none is missed.
+    opened: Option<Box<[(String, String)]>>,
 }
 
+/// Max-Forwards of a request that names none.
+const MAX_FORWARDS: u8 = 70;
+
 impl Invite {
-    /// Every value of the header of this name, in order, as it came; names compare without regard to case, and a compact name finds
-    /// nothing: ask by the name in full.
+    pub(crate) fn new(source: SocketAddr, request: &Message, body: Option<Body>) -> Self {
+        let is_plain = request.all().all(|line| line.text().is_some_and(|text| !text.contains(['\r', '\n'])));
+        let opened = (!is_plain).then(|| request.all().map(|line| (name_of(line), open(line.value()))).collect());
+        Self {
+            source,
+            request_uri: request.request_uri().map(ToString::to_string).unwrap_or_default(),
+            from: without_tag(request.get(Name::From).unwrap_or_default()),
+            to: open(request.get(Name::To).unwrap_or_default()),
+            sip_call_id: request.call_id().to_owned(),
+            max_forwards: request.max_forwards().unwrap_or(MAX_FORWARDS).saturating_sub(1),
+            body,
+            message: request.clone(),
+            opened,
+        }
+    }
+
+    /// Every value of the header of this name, in order, as it came, one a line. Names compare without regard to case, and compact names are
+    /// found by their full ones.
     pub fn headers<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.headers.iter().filter(move |(have, _)| have.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        let opened = self.opened.iter().flatten().filter(move |(have, _)| have.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str());
+        let plain = self.opened.is_none().then(|| self.message.named(name).filter_map(|line| line.text()));
+        opened.chain(plain.into_iter().flatten())
     }
 
     /// The first value of the header of this name.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(have, _)| have.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    pub fn header<'a>(&'a self, name: &'a str) -> Option<&'a str> {
+        self.headers(name).next()
     }
+}
+
+fn name_of(line: HeaderLine<'_>) -> String {
+    match line.name() {
+        Name::Other => String::from_utf8_lossy(line.name_bytes()).into_owned(),
+        known => known.as_str().to_owned(),
+    }
+}
+
+/// A value as text: folds become a space, bytes that are no UTF-8 are read as Latin-1.
+fn open(value: &[u8]) -> String {
+    let text = std::str::from_utf8(value).map_or_else(|_| value.iter().map(|&byte| char::from(byte)).collect(), str::to_owned);
+    if text.contains(['\r', '\n']) {
+        text.split(['\r', '\n']).map(str::trim).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+    } else {
+        text
+    }
+}
+
+fn without_tag(value: &[u8]) -> String {
+    let text = open(value);
+    // A tag stands after the brackets, or anywhere after an addr-spec without them.
+    let after = text.rfind('>').map_or(0, |at| at + 1);
+    let (head, params) = text.split_at(after);
+    let mut parts = params.split(';');
+    let first = parts.next().unwrap_or("").trim_end().to_owned();
+    parts
+        .filter(|part| !part.trim_start().get(..4).is_some_and(|start| start.eq_ignore_ascii_case("tag=")))
+        .fold(format!("{head}{first}"), |so_far, part| format!("{so_far};{part}"))
 }
 
 /// A call of ours to somebody.
@@ -293,13 +349,29 @@ pub(crate) enum Command {
 #[derive(Debug)]
 pub struct Leg {
     id: LegId,
-    commands: mpsc::Sender<super::endpoint::Order>,
-    events: mpsc::Receiver<LegEvent>,
-    stored: Option<StoredDialog>,
+    orders: mpsc::Sender<Order>,
+    events: mpsc::Receiver<Box<Told>>,
+    stored: Option<Box<StoredDialog>>,
     requests: u64,
 }
 
+/// An event on its way to a leg. Boxed in its queue: queues are made in blocks of 32 places, and a leg rarely uses three.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) event: LegEvent,
+    pub(crate) stored: Option<Box<StoredDialog>>,
+}
+
 impl Leg {
+    pub(crate) const fn new(
+        id: LegId,
+        orders: mpsc::Sender<Order>,
+        events: mpsc::Receiver<Box<Told>>,
+        stored: Option<Box<StoredDialog>>,
+    ) -> Self {
+        Self { id, orders, events, stored, requests: 0 }
+    }
+
     /// Its name in this process.
     pub const fn id(&self) -> LegId {
         self.id
@@ -307,7 +379,11 @@ impl Leg {
 
     /// The next thing that happens; `None` when nothing more will. Safe to drop half-way, so it may stand in a `select!`.
     pub async fn event(&mut self) -> Option<LegEvent> {
-        self.events.recv().await
+        let told = *self.events.recv().await?;
+        if told.stored.is_some() {
+            self.stored = told.stored;
+        }
+        Some(told.event)
     }
 
     /// Answers an incoming leg for now: 101 to 199, with early media if there is a body.
@@ -350,12 +426,44 @@ impl Leg {
     }
 
     /// What to keep for hanging up after a restart: at once for an incoming leg, from [`LegEvent::Answered`] on for an outgoing one.
-    pub const fn stored_dialog(&self) -> Option<&StoredDialog> {
-        self.stored.as_ref()
+    pub fn stored_dialog(&self) -> Option<&StoredDialog> {
+        self.stored.as_deref()
     }
 
     async fn send(&self, command: Command) {
         // An error means the endpoint has stopped; the event stream ends too and says so.
-        let _ = self.commands.send(super::endpoint::Order::Leg(self.id, command)).await;
+        let _ = self.orders.send(Order::Leg(self.id, command)).await;
+    }
+}
+
+impl Drop for Leg {
+    fn drop(&mut self) {
+        // With a full queue the endpoint finds out by itself, a little later.
+        let _ = self.orders.try_send(Order::Leg(self.id, Command::HangUp { reason: None }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tag_is_taken_off_and_other_parameters_stay() {
+        for (header, expected) in [
+            (&b"<sip:+15551230000@192.0.2.1>;tag=abc"[..], "<sip:+15551230000@192.0.2.1>"),
+            (b"\"A;tag=b\" <sip:a@192.0.2.1;user=phone>;x=1;TAG=abc;y", "\"A;tag=b\" <sip:a@192.0.2.1;user=phone>;x=1;y"),
+            (b"sip:a@192.0.2.1;tag=abc", "sip:a@192.0.2.1"),
+            (b"<sip:a@192.0.2.1>\r\n ;tag=abc", "<sip:a@192.0.2.1>"),
+            (b"\"J\xf6rg\" <sip:a@192.0.2.1>", "\"J\u{f6}rg\" <sip:a@192.0.2.1>"),
+        ] {
+            assert_eq!(without_tag(header), expected);
+        }
+    }
+
+    #[test]
+    fn a_body_knows_whether_it_is_a_description() {
+        let body = |content_type| Body { content_type: Cow::Borrowed(content_type), bytes: Bytes::new() };
+        assert!(body("application/sdp").is_sdp() && body("Application/SDP; charset=utf-8").is_sdp());
+        assert!(!body("application/isup").is_sdp());
     }
 }

@@ -4,18 +4,18 @@
 //! [`Endpoint::invite`], and either way hands out a [`Leg`], which takes commands and tells events. Behind the door one task owns one
 //! sans-IO core; tags, branches, CSeq numbers, retransmissions, forks, races and routes never come out of it.
 
-pub mod core;
-pub mod dialog;
+pub(crate) mod core;
+pub(crate) mod dialog;
 pub mod digest;
 pub mod endpoint;
 pub mod leg;
 pub mod msg;
-pub mod net;
-pub mod overload;
-pub mod target;
-pub mod transaction;
+pub(crate) mod net;
+pub(crate) mod overload;
+pub(crate) mod target;
+pub(crate) mod transaction;
 
-pub use endpoint::{Config, Endpoint, Source, SourcePolicy, Strangers};
+pub use endpoint::{Config, Endpoint, Source, SourcePolicy, Strangers, Tables};
 pub use leg::{
     Body, ByWhom, EarlyDialogId, Header, InDialog, Incoming, Invite, Leg, LegEvent, LegId, OutgoingInvite, Reason, RequestId, StoredDialog,
     Target,

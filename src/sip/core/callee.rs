@@ -24,7 +24,8 @@ impl Core {
 
     pub(super) fn answer(&mut self, id: LegId, leg: &mut LegState, body: Option<Body>, headers: &[Header]) {
         let Stage::Offered(offered) = &leg.stage else { return };
-        let response = self.invite_response_to(offered, leg, Status::OK).header(Name::Allow, ALLOW).add(headers).carry(body.as_ref()).encode();
+        let response =
+            self.invite_response_to(offered, leg, Status::OK).header(Name::Allow, ALLOW).add(headers).carry(body.as_ref()).encode();
         let (transaction, cseq) = (offered.transaction, offered.request.cseq().number);
         let to = super::response_target(&offered.request.via(), offered.source);
         self.respond(transaction, Status::OK, response.clone());

@@ -18,7 +18,8 @@ const NO_EARLY: EarlyDialogId = EarlyDialogId(0);
 
 impl Core {
     pub(super) fn invite(&mut self, id: LegId, invite: OutgoingInvite) {
-        let read = || Some((invite.request_uri.parse::<Uri>().ok()?, invite.from.parse::<NameAddr>().ok()?, invite.to.parse::<NameAddr>().ok()?));
+        let read =
+            || Some((invite.request_uri.parse::<Uri>().ok()?, invite.from.parse::<NameAddr>().ok()?, invite.to.parse::<NameAddr>().ok()?));
         let to = match &invite.target {
             Target::Address(address) => Address::Socket(*address),
             Target::Host(host, port) => {
@@ -66,8 +67,13 @@ impl Core {
         };
         let peer = super::ip_of(&to);
         let transaction = self.start_client(None, User::Invite(id), socket, to, (branch, false), bytes, true);
-        let inviting =
-            Inviting { transaction, request_uri: request_uri.detach(), offered: invite.body.is_some(), forks: Forks::default(), cancel: Cancel::No };
+        let inviting = Inviting {
+            transaction,
+            request_uri: request_uri.detach(),
+            offered: invite.body.is_some(),
+            forks: Forks::default(),
+            cancel: Cancel::No,
+        };
         let leg = LegState {
             is_caller: true,
             call_id: SipCallId::new(call_id),
@@ -90,7 +96,14 @@ impl Core {
         self.add_leg(id, leg);
     }
 
-    pub(super) fn invite_response(&mut self, id: LegId, leg: &mut LegState, transaction: TransactionId, source: SocketAddr, response: &Message) {
+    pub(super) fn invite_response(
+        &mut self,
+        id: LegId,
+        leg: &mut LegState,
+        transaction: TransactionId,
+        source: SocketAddr,
+        response: &Message,
+    ) {
         let Some(status) = response.status() else { return };
         if leg.peer.is_none() {
             leg.peer = Some(source.ip());
@@ -245,8 +258,7 @@ impl Core {
         let Stage::Inviting(_) = &leg.stage else { return };
         leg.stage = Stage::Leaving { bye: None };
         let status = if by == ByWhom::Timeout { Status::REQUEST_TIMEOUT } else { Status::SERVICE_UNAVAILABLE };
-        let event =
-            LegEvent::Refused { status: status.code(), phrase: status.reason().to_owned(), retry_after: None, reason: None, by };
+        let event = LegEvent::Refused { status: status.code(), phrase: status.reason().to_owned(), retry_after: None, reason: None, by };
         self.finish(id, leg, event);
     }
 

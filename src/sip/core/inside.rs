@@ -215,8 +215,7 @@ impl Core {
     }
 
     fn told_locally(&mut self, id: LegId, leg: &LegState, request: RequestId, status: Status, retry_after: Option<Duration>) {
-        let event =
-            LegEvent::Response { id: request, status: status.code(), body: None, ack_due: false, retry_after, by: ByWhom::Local };
+        let event = LegEvent::Response { id: request, status: status.code(), body: None, ack_due: false, retry_after, by: ByWhom::Local };
         self.tell(id, leg, event);
     }
 
@@ -226,7 +225,14 @@ impl Core {
         Duration::from_millis(steps * 10)
     }
 
-    pub(super) fn request_response(&mut self, id: LegId, leg: &mut LegState, transaction: TransactionId, request: RequestId, response: &Message) {
+    pub(super) fn request_response(
+        &mut self,
+        id: LegId,
+        leg: &mut LegState,
+        transaction: TransactionId,
+        request: RequestId,
+        response: &Message,
+    ) {
         let Some(status) = response.status() else { return };
         if !status.is_final() {
             return;
@@ -278,11 +284,7 @@ impl Core {
         let Some(place) = leg.mine.iter().position(|mine| mine.id == request) else { return };
         leg.mine.remove(place);
         let status = if by == ByWhom::Timeout { Status::REQUEST_TIMEOUT } else { Status::SERVICE_UNAVAILABLE };
-        self.tell(
-            id,
-            leg,
-            LegEvent::Response { id: request, status: status.code(), body: None, ack_due: false, retry_after: None, by },
-        );
+        self.tell(id, leg, LegEvent::Response { id: request, status: status.code(), body: None, ack_due: false, retry_after: None, by });
         if matches!(leg.stage, Stage::Up) {
             self.lost(id, leg, by);
         }

@@ -123,7 +123,13 @@ impl Core {
                     return self.reject(socket, source, &request, Status::LOOP_DETECTED, &[]);
                 }
                 if self.legs.len() >= self.settings.max_legs {
-                    return self.reject(socket, source, &request, Status::SERVICE_UNAVAILABLE, &[(Name::RetryAfter, BUSY_SECS.to_string())]);
+                    return self.reject(
+                        socket,
+                        source,
+                        &request,
+                        Status::SERVICE_UNAVAILABLE,
+                        &[(Name::RetryAfter, BUSY_SECS.to_string())],
+                    );
                 }
                 self.new_call(socket, source, request, trunk);
             }

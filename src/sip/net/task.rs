@@ -1,0 +1,219 @@
+//! The one task of an endpoint: waits for datagrams, orders, names and time, feeds them to the core, carries out what it says.
+
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::task::JoinSet;
+
+use super::udp::Sockets;
+use crate::sip::core::{Core, Input, Output};
+use crate::sip::endpoint::Order;
+use crate::sip::leg::{Command, EVENT_QUEUE, Header, Incoming, Invite, Leg, LegId, StoredDialog, Told};
+use crate::sip::target::{self, Address, HostPort, Lookup, Names, Waiting};
+use crate::sip::transaction::TransactionId;
+use crate::types::Clock;
+
+/// Datagrams taken from one socket before everything else has its turn.
+const BATCH: usize = 256;
+/// Orders taken before everything else has its turn.
+const ORDERS: usize = 256;
+/// The longest sleep: a clock that is moved by hand wakes nobody, and legs whose owner is gone are looked for.
+const LONGEST_SLEEP: Duration = Duration::from_millis(50);
+/// How often legs whose owner is gone are looked for: nearly all say so themselves.
+const SWEEP: Duration = Duration::from_secs(1);
+/// What a caller is asked to wait when the switchboard has a full queue.
+const BUSY_SECS: u32 = 5;
+
+/// The task's belongings.
+pub(crate) struct Task {
+    core: Core,
+    sockets: Sockets,
+    local: Vec<SocketAddr>,
+    clock: Clock,
+    orders: mpsc::Receiver<Order>,
+    order_sender: mpsc::WeakSender<Order>,
+    incoming: mpsc::Sender<Incoming>,
+    legs: HashMap<LegId, mpsc::Sender<Box<Told>>>,
+    names: Names<Option<TransactionId>>,
+    lookups: JoinSet<(HostPort, Option<SocketAddr>)>,
+}
+
+impl Task {
+    pub(crate) fn new(
+        core: Core,
+        sockets: Sockets,
+        local: Vec<SocketAddr>,
+        clock: Clock,
+        orders: mpsc::Receiver<Order>,
+        order_sender: mpsc::WeakSender<Order>,
+        incoming: mpsc::Sender<Incoming>,
+    ) -> Self {
+        Self {
+            core,
+            sockets,
+            local,
+            clock,
+            orders,
+            order_sender,
+            incoming,
+            legs: HashMap::new(),
+            names: Names::default(),
+            lookups: JoinSet::new(),
+        }
+    }
+
+    pub(crate) async fn run(mut self) {
+        let mut batch = Vec::with_capacity(ORDERS);
+        let mut is_wanted = true;
+        let mut swept = self.clock.now();
+        while is_wanted || !self.core.is_idle() {
+            let sleep = self.core.poll_timeout().map_or(LONGEST_SLEEP, |at| at.since(self.clock.now()).min(LONGEST_SLEEP));
+            tokio::select! {
+                () = poll_fn(|context| self.sockets.poll_readable(context)) => self.receive(),
+                taken = self.orders.recv_many(&mut batch, ORDERS), if is_wanted => {
+                    is_wanted = taken > 0;
+                    for order in batch.drain(..) {
+                        self.order(order);
+                    }
+                }
+                Some(answer) = self.lookups.join_next() => {
+                    if let Ok((name, address)) = answer {
+                        self.resolved(&name, address);
+                    }
+                }
+                () = tokio::time::sleep(sleep) => {}
+            }
+            let now = self.clock.now();
+            self.core.input(now, Input::Tick);
+            if now.since(swept) >= SWEEP {
+                swept = now;
+                self.sweep();
+            }
+            self.carry_out();
+        }
+    }
+
+    fn receive(&mut self) {
+        for socket in 0..self.sockets.len() {
+            for _ in 0..BATCH {
+                let Some((source, bytes)) = self.sockets.try_receive(socket) else { break };
+                self.core.input(self.clock.now(), Input::Datagram { socket, source, bytes });
+                self.carry_out();
+            }
+        }
+    }
+
+    fn order(&mut self, order: Order) {
+        let input = match order {
+            Order::Leg(leg, command) => {
+                if matches!(command, Command::HangUp { .. }) {
+                    self.legs.remove(&leg);
+                }
+                Input::Command(leg, command)
+            }
+            Order::Invite { leg, invite, events } => {
+                self.legs.insert(leg, events);
+                Input::Invite(leg, invite)
+            }
+            Order::Bye(stored) => Input::Bye(stored),
+            Order::Sources(policy) => Input::Sources(policy),
+            Order::Tables(answer) => {
+                // Whoever asked may have gone.
+                let _ = answer.send(self.core.tables());
+                return;
+            }
+        };
+        self.core.input(self.clock.now(), input);
+        self.carry_out();
+    }
+
+    fn carry_out(&mut self) {
+        while let Some(output) = self.core.poll_output() {
+            match output {
+                Output::Send { socket, to: Address::Socket(to), bytes, transaction } => self.send(socket, to, &bytes, transaction),
+                Output::Send { socket, to: Address::Name(name), bytes, transaction } => {
+                    match self.names.look_up(&name, self.clock.now(), Waiting { socket, bytes: bytes.clone(), token: transaction }) {
+                        Lookup::Known(to) => self.send(socket, to, &bytes, transaction),
+                        Lookup::Ask => {
+                            self.lookups.spawn(target::resolve(name, self.local[socket]));
+                        }
+                        Lookup::Pending => {}
+                        Lookup::Failed => self.not_sent(transaction),
+                    }
+                }
+                Output::Offer { leg, invite, stored } => self.offer(leg, *invite, stored),
+                Output::Tell { leg, event, stored } => {
+                    let Some(events) = self.legs.get(&leg) else { continue };
+                    if events.try_send(Box::new(Told { event: *event, stored })).is_err() {
+                        // Gone, or it does not listen: either way it has no leg any more.
+                        self.legs.remove(&leg);
+                        self.core.input(self.clock.now(), Input::Command(leg, Command::HangUp { reason: None }));
+                    }
+                }
+                Output::End { leg } => {
+                    self.legs.remove(&leg);
+                }
+            }
+        }
+    }
+
+    fn offer(&mut self, leg: LegId, invite: Invite, stored: Box<StoredDialog>) {
+        let (events, queue) = mpsc::channel(EVENT_QUEUE);
+        let sent = match self.order_sender.upgrade() {
+            Some(orders) => {
+                self.legs.insert(leg, events);
+                self.incoming.try_send(Incoming { leg: Leg::new(leg, orders, queue, Some(stored)), invite })
+            }
+            None => return self.busy(leg),
+        };
+        if let Err(TrySendError::Full(_) | TrySendError::Closed(_)) = sent {
+            // The leg that comes back is dropped and asks to be hung up, but by then it is refused.
+            self.legs.remove(&leg);
+            self.busy(leg);
+        }
+    }
+
+    fn busy(&mut self, leg: LegId) {
+        let headers = vec![Header::new("Retry-After", BUSY_SECS.to_string())];
+        let command = Command::Refuse { status: 503, phrase: "".into(), headers };
+        self.core.input(self.clock.now(), Input::Command(leg, command));
+    }
+
+    fn send(&mut self, socket: usize, to: SocketAddr, bytes: &[u8], transaction: Option<TransactionId>) {
+        if let Err(error) = self.sockets.send(socket, to, bytes) {
+            tracing::warn!(sip.to = %to, "A SIP message cannot be sent: {error}");
+            self.not_sent(transaction);
+        }
+    }
+
+    fn not_sent(&mut self, transaction: Option<TransactionId>) {
+        if let Some(transaction) = transaction {
+            self.core.input(self.clock.now(), Input::NotSent(transaction));
+        }
+    }
+
+    fn resolved(&mut self, name: &HostPort, answer: Option<SocketAddr>) {
+        let (address, waiting) = self.names.answered(name, answer, self.clock.now());
+        if address.is_none() {
+            tracing::warn!(sip.host = %name.host, "The name of a SIP host has no address: correct it, or the resolver's settings.");
+        }
+        for Waiting { socket, bytes, token } in waiting {
+            match address {
+                Some(to) => self.send(socket, to, &bytes, token),
+                None => self.not_sent(token),
+            }
+        }
+    }
+
+    fn sweep(&mut self) {
+        let gone = self.legs.iter().filter(|(_, events)| events.is_closed()).map(|(leg, _)| *leg).collect::<Vec<_>>();
+        for leg in gone {
+            self.legs.remove(&leg);
+            self.core.input(self.clock.now(), Input::Command(leg, Command::HangUp { reason: None }));
+        }
+    }
+}
