@@ -20,8 +20,8 @@ pub struct LiveCall {
     pub subscriber: Option<SubscriberId>,
     /// Who calls.
     pub caller: CallerId,
-    /// The access number that was dialled.
-    pub dialled: E164,
+    /// The access number that was dialled; none if what was dialled is no number.
+    pub dialled: Option<E164>,
     /// Where the call goes, once that is known.
     pub destination: Option<E164>,
     /// Name of the trunk it came over.
@@ -138,16 +138,14 @@ impl Handle {
         }
     }
 
-    /// Lists a new call; nothing if there are too many.
-    pub(super) fn enter(&self, facts: LiveCall) -> Option<Arc<Entry>> {
+    /// Lists a new call. True means that there are too many: the call is on the list to be refused and written down.
+    pub(super) fn enter(&self, facts: LiveCall) -> (Arc<Entry>, bool) {
+        let id = facts.id;
         let entry = Arc::new(Entry { facts: Mutex::new(facts), ordered: Mutex::default(), bell: Notify::new() });
         let mut live = self.live();
-        if live.len() >= self.0.max_calls {
-            return None;
-        }
-        let id = entry.facts().id;
+        let full = live.len() >= self.0.max_calls;
         live.insert(id, entry.clone());
-        Some(entry)
+        (entry, full)
     }
 
     pub(super) fn leave(&self, call: CallId) {
@@ -205,7 +203,7 @@ mod tests {
             id,
             subscriber: None,
             caller: CallerId::Withheld,
-            dialled: "+15551230000".parse().unwrap(),
+            dialled: "+15551230000".parse().ok(),
             destination: None,
             trunk_in: "north".into(),
             trunk_out: None,
@@ -219,9 +217,11 @@ mod tests {
     #[tokio::test]
     async fn a_drain_ends_what_does_not_end_by_itself() {
         let handle = Handle::new(1);
-        let id = CallId::new(&Clock::system(), &Random::seeded(1));
-        let entry = handle.enter(facts(id)).unwrap();
-        assert!(handle.enter(facts(id)).is_none(), "the list is bounded");
+        let (clock, random) = (Clock::system(), Random::seeded(1));
+        let (id, too_many) = (CallId::new(&clock, &random), CallId::new(&clock, &random));
+        let (entry, full) = handle.enter(facts(id));
+        assert!(!full && handle.enter(facts(too_many)).1, "the list is bounded");
+        handle.leave(too_many);
         let caller = handle.clone();
         let call = tokio::spawn(async move {
             let cause = entry.ordered_to_end().await;
@@ -237,7 +237,7 @@ mod tests {
         let handle = Handle::new(2);
         let (clock, random) = (Clock::system(), Random::seeded(2));
         let (one, two) = (CallId::new(&clock, &random), CallId::new(&clock, &random));
-        let entry = handle.enter(facts(one)).unwrap();
+        let (entry, _) = handle.enter(facts(one));
         assert!(handle.hang_up(one) && !handle.hang_up(two));
         assert_eq!(entry.ordered_to_end().await, Cause::Operator);
     }

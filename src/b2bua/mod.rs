@@ -9,8 +9,122 @@
 
 pub mod books;
 mod handle;
+mod incoming;
+mod outgoing;
+mod recovery;
+mod relay;
+mod response;
+mod run;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use crate::callthrough;
+use crate::database::Database;
+use crate::sip::{self, Endpoint, Incoming, SourcePolicy};
+use crate::trunk::Trunks;
+use crate::types::{Clock, Random};
 
 pub use handle::{Handle, LiveCall, Watched};
+
+/// What a killed process costs the operator at most, a call (money, M5).
+const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// What the switchboard is wired to.
+pub struct Wiring {
+    /// Its own settings.
+    pub config: Config,
+    /// How reservations are judged.
+    pub callthrough: callthrough::Config,
+    /// Where reservations are looked up.
+    pub database: Database,
+    /// Money and records.
+    pub books: books::Books,
+    /// The carriers.
+    pub trunks: Trunks,
+    /// SIP, with its calls.
+    pub endpoint: Endpoint,
+    /// The calls that arrive there.
+    pub incoming: mpsc::Receiver<Incoming>,
+    /// How others reach us, where that differs from the addresses we listen on (`sip.advertise`).
+    pub advertise: Vec<IpAddr>,
+    /// Time.
+    pub clock: Clock,
+    /// Chance.
+    pub random: Random,
+}
+
+/// What every call's task sees of the switchboard.
+struct Board {
+    config: Config,
+    callthrough: Arc<callthrough::Config>,
+    database: Database,
+    books: books::Books,
+    trunks: Trunks,
+    endpoint: Endpoint,
+    hosts: outgoing::Hosts,
+    handle: Handle,
+    clock: Clock,
+    random: Random,
+}
+
+/// Starts the switchboard: tells SIP who is a trunk, ends what a killed process left behind, then takes calls.
+pub async fn start(wiring: Wiring) -> Handle {
+    let Wiring { config, callthrough, database, books, trunks, endpoint, incoming, advertise, clock, random } = wiring;
+    endpoint.set_sources(Arc::new(KnownTrunks(trunks.clone()))).await;
+    let handle = Handle::new(config.max_calls);
+    let hosts = outgoing::Hosts { advertise, local: endpoint.local_addresses().to_vec() };
+    let callthrough = Arc::new(callthrough);
+    let board = Board { config, callthrough, database, books, trunks, endpoint, hosts, handle: handle.clone(), clock, random };
+    tokio::spawn(take_calls(Arc::new(board), incoming));
+    handle
+}
+
+async fn take_calls(board: Arc<Board>, mut incoming: mpsc::Receiver<Incoming>) {
+    recovery::recover(&board, &mut incoming).await;
+    let beating = tokio::spawn(beat(board.clone()));
+    while let Some(call) = incoming.recv().await {
+        take_call(&board, call, None).await;
+    }
+    beating.abort();
+}
+
+/// Gives the call a task of its own.
+async fn take_call(board: &Arc<Board>, call: Incoming, refused: Option<crate::types::Refusal>) {
+    match board.trunks.identify(call.invite.source) {
+        Some(trunk) => drop(tokio::spawn(run::run(board.clone(), trunk, call, refused))),
+        // The trunk went away between the endpoint's look and ours.
+        None => call.leg.refuse(403, "", vec![]).await,
+    }
+}
+
+/// One write for all calls of the node, so that a restart knows how long each was alive.
+async fn beat(board: Arc<Board>) {
+    let mut next = board.clock.now();
+    loop {
+        next = next + HEARTBEAT;
+        board.clock.sleep_until(next).await;
+        let calls = board.handle.answered();
+        if calls.is_empty() {
+            continue;
+        }
+        if let Err(error) = board.books.alive(&calls).await {
+            tracing::warn!(calls = calls.len(), %error, "the heartbeat of the running calls could not be written; check the database");
+        }
+    }
+}
+
+/// Tells SIP who is a trunk.
+struct KnownTrunks(Trunks);
+
+impl SourcePolicy for KnownTrunks {
+    fn classify(&self, source: SocketAddr) -> sip::Source {
+        self.0.identify(source).map_or(sip::Source::Stranger, |trunk| sip::Source::Trunk(trunk.id))
+    }
+}
 
 /// The settings of the switchboard.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
@@ -33,7 +147,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            max_calls: 20_000,
+            max_calls: 10_000,
             setup_deadline_secs: 180,
             silence_secs: 4,
             ring_secs: 120,

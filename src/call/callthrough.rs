@@ -73,7 +73,7 @@ impl Call {
             (S::Screening, F::Stopped(cause)) => self.end(now, None, cause, None),
 
             // The books. Until they answer a hold may exist, so the record waits for them.
-            (S::Authorising { .. }, F::Authorised(grant)) => self.accept(grant),
+            (S::Authorising { .. }, F::Authorised { grant, longest }) => self.accept(grant, longest),
             (S::Authorising { .. }, F::Declined(refusal)) => self.refuse(now, None, refusal),
             (S::Authorising { .. }, F::HungUp(A, cause)) => self.end_when_books_answer(now, cause, Some(A)),
             (S::Authorising { .. }, F::Fired(Timer::Setup)) => self.end_when_books_answer(now, Cause::SetupTimeout, None),
@@ -101,22 +101,24 @@ impl Call {
             (S::Connected { grant, .. }, F::Stopped(cause)) => self.end(now, Some(grant), cause, None),
 
             // Over for the parties.
-            (S::Ending { cause, side, at }, F::Authorised(grant)) => self.close(at, Some(grant), cause, side),
+            (S::Ending { cause, side, at }, F::Authorised { grant, .. }) => self.close(at, Some(grant), cause, side),
             (S::Ending { cause, side, at }, F::Declined(_) | F::Fired(Timer::Grace)) => self.close(at, None, cause, side),
 
             // Said late: news that crossed our own decision on the way.
             (S::Ended | S::Ending { .. }, F::Progressed(..) | F::Answered(_) | F::Refused(..) | F::HungUp(..) | F::Stopped(_)) => vec![],
             (S::Ended | S::Ending { .. }, F::Fired(_) | F::Extended(_) | F::NotExtended | F::NoTrunkLeft | F::Screened(_)) => vec![],
-            (S::Ended, F::Authorised(_) | F::Declined(_)) => vec![],
+            (S::Ended, F::Authorised { .. } | F::Declined(_)) => vec![],
             (S::Connected { .. }, F::Progressed(B, _) | F::Answered(B) | F::Refused(B, _) | F::NoTrunkLeft) => vec![],
             (S::Ringing { .. }, F::Fired(Timer::Silence)) | (S::Dialling { .. }, F::Fired(Timer::Ring)) => vec![],
             (S::Connected { .. }, F::Fired(Timer::Setup | Timer::Silence | Timer::Ring)) => vec![],
 
             // Cannot happen: nobody was asked, or the side is the wrong one. Nothing is done.
-            (S::Screening, F::Authorised(_) | F::Declined(_) | F::Extended(_) | F::NotExtended | F::NoTrunkLeft) => vec![],
+            (S::Screening, F::Authorised { .. } | F::Declined(_) | F::Extended(_) | F::NotExtended | F::NoTrunkLeft) => vec![],
             (S::Screening | S::Authorising { .. }, F::Progressed(..) | F::Answered(_) | F::Refused(..) | F::HungUp(B, _)) => vec![],
             (S::Authorising { .. }, F::Screened(_) | F::Extended(_) | F::NotExtended | F::NoTrunkLeft) => vec![],
-            (S::Dialling { .. } | S::Ringing { .. } | S::Connected { .. }, F::Screened(_) | F::Authorised(_) | F::Declined(_)) => vec![],
+            (S::Dialling { .. } | S::Ringing { .. } | S::Connected { .. }, F::Screened(_) | F::Authorised { .. } | F::Declined(_)) => {
+                vec![]
+            }
             (S::Dialling { .. } | S::Ringing { .. }, F::Extended(_) | F::NotExtended) => vec![],
             (S::Dialling { .. } | S::Ringing { .. } | S::Connected { .. }, F::Progressed(A, _) | F::Answered(A) | F::Refused(A, _)) => {
                 vec![]
@@ -139,7 +141,8 @@ impl Call {
         vec![Order::Authorise(destination)]
     }
 
-    fn accept(&mut self, grant: Grant) -> Vec<Order> {
+    fn accept(&mut self, grant: Grant, longest: Duration) -> Vec<Order> {
+        self.limits.longest = self.limits.longest.min(longest);
         let mut orders = vec![Order::Tell(CallEvent::Accepted)];
         orders.extend(self.dial(grant));
         orders
@@ -286,6 +289,10 @@ mod tests {
         Grant { hold: hold(), funded: Duration::from_secs(secs), more: true }
     }
 
+    fn authorised(secs: u64) -> Fact {
+        Fact::Authorised { grant: grant(secs), longest: Duration::from_secs(7200) }
+    }
+
     fn berlin() -> E164 {
         "+493012345678".parse().unwrap()
     }
@@ -329,7 +336,7 @@ mod tests {
             let mut script = Self::arrives();
             script
                 .hears(Fact::Screened(Ok(berlin())))
-                .hears(Fact::Authorised(grant(funded_secs)))
+                .hears(authorised(funded_secs))
                 .hears(Fact::Progressed(Side::B, Progress::Ringing))
                 .later(secs(3))
                 .hears(Fact::Answered(Side::B));
@@ -351,7 +358,7 @@ mod tests {
         let mut script = Script::arrives();
         script.does(&[Order::Arm(Timer::Setup, limits.setup), Order::Screen]);
         script.hears(Fact::Screened(Ok(berlin()))).does(&[Order::Authorise(berlin())]);
-        script.hears(Fact::Authorised(grant(60))).does(&[
+        script.hears(authorised(60)).does(&[
             Order::Tell(CallEvent::Accepted),
             Order::Arm(Timer::Silence, limits.silence),
             Order::Dial(Side::B),
@@ -414,7 +421,7 @@ mod tests {
     fn a_trunk_that_fails_gives_way_to_the_next_and_b_that_says_no_does_not() {
         let limits = Limits::default();
         let mut script = Script::arrives();
-        script.hears(Fact::Screened(Ok(berlin()))).hears(Fact::Authorised(grant(60)));
+        script.hears(Fact::Screened(Ok(berlin()))).hears(authorised(60));
         script.hears(Fact::Refused(Side::B, Cause::TrunkFault)).does(&[
             Order::Disarm(Timer::Ring),
             Order::Tell(CallEvent::Failed(Side::B, Cause::TrunkFault)),
@@ -437,7 +444,7 @@ mod tests {
     #[test]
     fn when_no_trunk_is_left_the_caller_hears_so() {
         let mut script = Script::arrives();
-        script.hears(Fact::Screened(Ok(berlin()))).hears(Fact::Authorised(grant(60))).hears(Fact::NoTrunkLeft);
+        script.hears(Fact::Screened(Ok(berlin()))).hears(authorised(60)).hears(Fact::NoTrunkLeft);
         assert_eq!(script.last[0], Order::Refuse(Side::A, Refusal::AllTrunksFailed));
         assert_eq!(script.record().grant, Some(grant(60)), "a hold was made and must be released");
     }
@@ -447,7 +454,7 @@ mod tests {
         let mut script = Script::arrives();
         script.hears(Fact::Screened(Ok(berlin()))).hears(Fact::HungUp(Side::A, Cause::Cancelled));
         script.does(&[Order::Disarm(Timer::Setup), Order::Arm(Timer::Grace, secs(10))]);
-        script.hears(Fact::Authorised(grant(60)));
+        script.hears(authorised(60));
         let record = script.record();
         assert_eq!((record.grant, record.cause, record.side, record.tried), (Some(grant(60)), Cause::Cancelled, Some(Side::A), 0));
     }
@@ -469,7 +476,7 @@ mod tests {
             let mut script = Script::arrives();
             script
                 .hears(Fact::Screened(Ok(berlin())))
-                .hears(Fact::Authorised(grant(60)))
+                .hears(authorised(60))
                 .hears(Fact::Progressed(Side::B, Progress::Ringing))
                 .hears(fact);
             assert_eq!(script.last[..2], [Order::HangUp(Side::A, cause), Order::HangUp(Side::B, cause)]);
@@ -491,7 +498,7 @@ mod tests {
         prop_oneof![
             3 => Just(Fact::Screened(Ok(berlin()))),
             1 => refusal.clone().prop_map(|refusal| Fact::Screened(Err(refusal))),
-            3 => (0_u64..200).prop_map(|secs| Fact::Authorised(grant(secs))),
+            3 => (0_u64..200).prop_map(authorised),
             1 => refusal.prop_map(Fact::Declined),
             1 => Just(Fact::NoTrunkLeft),
             2 => (side.clone(), progress).prop_map(|(side, progress)| Fact::Progressed(side, progress)),
@@ -524,7 +531,7 @@ mod tests {
             match fact {
                 Some(Fact::Answered(Side::B)) if matches!(before, State::Dialling { .. } | State::Ringing { .. }) => self.b_answered = true,
                 Some(Fact::HungUp(Side::A, _)) if before != State::Ended => self.a_left = true,
-                Some(Fact::Authorised(_)) if matches!(before, State::Authorising { .. } | State::Ending { .. }) => self.granted = true,
+                Some(Fact::Authorised { .. }) if matches!(before, State::Authorising { .. } | State::Ending { .. }) => self.granted = true,
                 _ => {}
             }
             for order in orders {

@@ -21,7 +21,7 @@ pub enum Progress {
     Trying,
     /// It rings.
     Ringing,
-    /// Sound comes from the far end before the answer.
+    /// The far end reports how it goes, mostly with sound before the answer.
     EarlyMedia,
 }
 
@@ -31,7 +31,12 @@ pub enum Fact {
     /// The product rules looked at caller and dialled number: where the call shall go, or why not.
     Screened(Result<E164, Refusal>),
     /// The reservation is claimed and the money set aside.
-    Authorised(Grant),
+    Authorised {
+        /// What the call may cost.
+        grant: Grant,
+        /// The longest this subscriber's calls may last.
+        longest: Duration,
+    },
     /// The books said no.
     Declined(Refusal),
     /// No trunk is left that could take the call to B.

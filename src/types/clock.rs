@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use tokio::sync::Notify;
 
 /// A point on the steady clock, in nanoseconds since an origin that means nothing: for durations, timers and billing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
@@ -116,7 +117,7 @@ pub struct Clock(Arc<Hands>);
 
 enum Hands {
     System { origin: Instant, wall_at_origin: i64 },
-    Manual { nanos: AtomicU64, wall_at_origin: i64 },
+    Manual { nanos: AtomicU64, wall_at_origin: i64, moved: Notify },
 }
 
 impl Clock {
@@ -128,7 +129,7 @@ impl Clock {
 
     /// A clock that stands still until told to [`Clock::advance`]; it starts at `wall`.
     pub fn manual(wall: Timestamp) -> Self {
-        Self(Arc::new(Hands::Manual { nanos: AtomicU64::new(0), wall_at_origin: wall.as_micros() }))
+        Self(Arc::new(Hands::Manual { nanos: AtomicU64::new(0), wall_at_origin: wall.as_micros(), moved: Notify::new() }))
     }
 
     /// Now on the steady clock.
@@ -152,8 +153,23 @@ impl Clock {
 
     /// Moves a manual clock on. Does nothing to the machine's.
     pub fn advance(&self, by: Duration) {
-        if let Hands::Manual { nanos, .. } = &*self.0 {
+        if let Hands::Manual { nanos, moved, .. } = &*self.0 {
             nanos.fetch_add(u64::try_from(by.as_nanos()).unwrap_or(0), Ordering::SeqCst);
+            moved.notify_waiters();
+        }
+    }
+
+    /// Returns once it is `moment` or later: the machine's clock gets there by itself, a manual one by [`Clock::advance`].
+    pub async fn sleep_until(&self, moment: Moment) {
+        match &*self.0 {
+            Hands::System { .. } => tokio::time::sleep(moment.since(self.now())).await,
+            Hands::Manual { moved, .. } => loop {
+                let moving = moved.notified();
+                if self.now() >= moment {
+                    return;
+                }
+                moving.await;
+            },
         }
     }
 }
