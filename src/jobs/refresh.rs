@@ -4,7 +4,7 @@ use super::{JobError, Watch};
 use crate::rating;
 
 pub(super) async fn decks(watch: Watch) -> Result<(), JobError> {
-    Ok(rating::store::refresh(&watch.database, &watch.decks, &watch.rating).await?)
+    Ok(rating::store::refresh(&watch.database, &watch.decks, &watch.rating, watch.clock.timestamp()).await?)
 }
 
 pub(super) async fn trunks(watch: Watch) -> Result<(), JobError> {

@@ -213,7 +213,9 @@ pub struct Deck {
     pub id: DeckId,
     /// What its prices are in.
     pub currency: Currency,
-    /// Its versions, oldest validity first.
+    /// Its newest version, whether or not it is still of use.
+    pub newest: Option<DeckVersionId>,
+    /// Its versions that are or will be valid, oldest validity first.
     pub versions: Vec<Version>,
 }
 
@@ -262,5 +264,124 @@ impl Decks {
             currency: deck.currency,
             rate: row.rate.clone(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::rating::Rounding;
+    use crate::types::{Clock, Nanos, Random};
+
+    fn rate(nanos: i64) -> Rate {
+        Rate {
+            per_minute: Nanos::new(nanos),
+            connect_fee: Micros::ZERO,
+            first_secs: 1,
+            next_secs: 1,
+            min_secs: 0,
+            min_charge: Micros::ZERO,
+            grace_secs: 0,
+            rounding: Rounding::Up,
+        }
+    }
+
+    fn table(prefixes: &[&str]) -> Table {
+        let mut builder = TableBuilder::default();
+        for (price, prefix) in (1..).zip(prefixes) {
+            builder.add(Prefix::parse(prefix).unwrap(), prefix, rate(price));
+        }
+        builder.build()
+    }
+
+    fn number(digits: &str) -> E164 {
+        digits.parse().unwrap()
+    }
+
+    #[test]
+    fn the_longest_prefix_wins_whatever_it_costs() {
+        let table = table(&["420", "4", "42060", "1", "1555", "155512", "4207", "420601123456"]);
+        for (digits, prefix) in [
+            ("420601123456", Some("420601123456")),
+            ("420601123457", Some("42060")),
+            ("420701123456", Some("4207")),
+            ("420800000000", Some("420")),
+            ("447700900123", Some("4")),
+            ("15551231234", Some("155512")),
+            ("15559999999", Some("1555")),
+            ("12025550123", Some("1")),
+            ("33155501234", None),
+        ] {
+            assert_eq!(table.find(number(digits)).map(|row| row.prefix.to_string()).as_deref(), prefix, "{digits}");
+        }
+        assert_eq!(table.covering(Prefix::parse("42060").unwrap()).unwrap().prefix.to_string(), "420");
+        assert!(table.covering(Prefix::parse("4").unwrap()).is_none());
+    }
+
+    #[test]
+    fn a_prefix_is_1_to_15_digits() {
+        for text in ["", "+1", "1234567890123456", "12a", "٣"] {
+            assert_eq!(Prefix::parse(text), None, "{text}");
+        }
+        for text in ["0", "1", "007", "999999999999999"] {
+            assert_eq!(Prefix::parse(text).unwrap().to_string(), text);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_look_up_finds_what_a_slow_search_finds(prefixes in proptest::collection::hash_set("[12]{1,6}", 1..40), digits in "[12]{7,9}") {
+            let mut all: Vec<&str> = prefixes.iter().map(String::as_str).collect();
+            let found = table(&all).find(number(&digits)).map(|row| row.prefix.to_string());
+            all.sort_by_key(|prefix| std::cmp::Reverse(prefix.len()));
+            let slow = all.into_iter().find(|prefix| digits.starts_with(prefix)).map(str::to_owned);
+            prop_assert_eq!(found, slow);
+        }
+    }
+
+    #[test]
+    fn half_a_million_rates_answer_within_50_microseconds() {
+        let mut builder = TableBuilder::default();
+        for value in 0..500_000_u64 {
+            let digits = (1_000_000 + value * 17 % 8_999_993).to_string();
+            builder.add(Prefix::parse(&digits).unwrap(), "somewhere", rate(i64::try_from(value % 997).unwrap()));
+        }
+        let table = builder.build();
+        assert!(table.len() > 490_000, "{}", table.len());
+        let (clock, random) = (Clock::system(), Random::seeded(5));
+        let mut times: Vec<u128> = (0..20_000)
+            .map(|_| {
+                let number = number(&(10_000_000_000 + random.below(80_000_000_000)).to_string());
+                let before = clock.now();
+                std::hint::black_box(table.find(number));
+                clock.now().since(before).as_nanos()
+            })
+            .collect();
+        times.sort_unstable();
+        assert!(times[19_800] < 50_000, "p99 is {} ns", times[19_800]);
+    }
+
+    #[test]
+    fn the_version_valid_now_prices_the_call() {
+        let (clock, random) = (Clock::manual(Timestamp::from_micros(1_900_000_000_000_000)), Random::seeded(1));
+        let version = |number: i64, from: i64, price: i64| {
+            let mut builder = TableBuilder::default();
+            builder.add(Prefix::parse("1").unwrap(), "", rate(price));
+            let (id, effective_from) = (DeckVersionId::new(&clock, &random), Timestamp::from_micros(from));
+            Version { id, number, effective_from, table: Arc::new(builder.build()) }
+        };
+        let id = DeckId::new(&clock, &random);
+        let versions = vec![version(1, 0, 10), version(2, 1000, 20), version(3, 1000, 30), version(4, 2000, 40)];
+        let deck = Deck { id, currency: "EUR".parse().unwrap(), newest: None, versions };
+        let decks = Decks::default();
+        assert_eq!(decks.quote(None, number("15551231234"), Timestamp::from_micros(0)), None, "no deck, no price");
+        decks.swap(Shelf { decks: HashMap::from([(id, deck)]), default: Some(id) });
+        for (at, price) in [(-1, None), (0, Some(10)), (999, Some(10)), (1000, Some(30)), (1999, Some(30)), (2000, Some(40))] {
+            let quote = decks.quote(None, number("15551231234"), Timestamp::from_micros(at));
+            assert_eq!(quote.map(|quote| quote.rate.per_minute.get()), price, "{at}");
+        }
+        assert_eq!(decks.quote(Some(DeckId::new(&clock, &random)), number("15551231234"), Timestamp::from_micros(0)), None);
     }
 }

@@ -1,10 +1,19 @@
 //! Every SQL statement of the room.
 
-use sqlx::AnyConnection;
+use std::sync::Arc;
 
-use super::Rounding;
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row as _};
+
+use super::deck::{self, Decks, Prefix, Shelf, Table, TableBuilder};
+use super::{Config, Rate, Rounding};
 use crate::database::Database;
-use crate::types::{Currency, DeckId, DeckVersionId, Timestamp};
+use crate::types::{Currency, DeckId, DeckVersionId, Micros, Nanos, Timestamp};
+
+/// Rates that one statement writes.
+const RATES_A_STATEMENT: usize = 250;
+/// Rates that are read at a time.
+const RATES_A_PAGE: i64 = 10_000;
 
 /// A rate deck by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,30 +60,227 @@ pub enum DeckError {
 
 /// Makes a deck without rates.
 pub async fn create(tx: &mut AnyConnection, deck: &Deck) -> Result<(), DeckError> {
-    let _ = (tx, deck);
-    Ok(())
+    let done = sqlx::query("insert into deck (id, name, currency, created_at_us) values ($1, $2, $3, $4) on conflict (name) do nothing")
+        .bind(deck.id.to_string())
+        .bind(&deck.name)
+        .bind(deck.currency.as_str())
+        .bind(deck.created_at.as_micros())
+        .execute(tx)
+        .await?;
+    if done.rows_affected() == 1 { Ok(()) } else { Err(DeckError::NameTaken) }
 }
 
 /// A deck, if there is one.
 pub async fn get(connection: &mut AnyConnection, id: DeckId) -> Result<Option<Deck>, sqlx::Error> {
-    let _ = (connection, id);
-    Ok(None)
+    let row = sqlx::query("select * from deck where id = $1").bind(id.to_string()).fetch_optional(connection).await?;
+    row.as_ref().map(deck).transpose()
 }
 
 /// Decks by id, after `after`.
 pub async fn list(connection: &mut AnyConnection, after: Option<DeckId>, limit: u32) -> Result<Vec<Deck>, sqlx::Error> {
-    let _ = (connection, after, limit);
-    Ok(Vec::new())
+    let rows = sqlx::query("select * from deck where id > $1 order by id limit $2")
+        .bind(after.map_or_else(String::new, |id| id.to_string()))
+        .bind(i64::from(limit))
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(deck).collect()
 }
 
 /// The versions of a deck, newest first.
 pub async fn versions(connection: &mut AnyConnection, deck: DeckId) -> Result<Vec<Version>, sqlx::Error> {
-    let _ = (connection, deck);
-    Ok(Vec::new())
+    let rows = sqlx::query("select * from deck_version where deck_id = $1 and state = 'active' order by number desc")
+        .bind(deck.to_string())
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(version).collect()
 }
 
-/// Brings `decks` up to date with the database: loads versions that are new, drops those that are gone.
-pub async fn refresh(database: &Database, decks: &super::Decks, config: &super::Config) -> Result<(), sqlx::Error> {
-    let _ = (database, decks, config);
+/// Writes a version that nobody sees until [`publish`]. Its number is the next; two imports at once cannot have the same.
+pub(super) async fn begin(tx: &mut AnyConnection, version: &Version) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "insert into deck_version (id, deck_id, number, fingerprint, state, rounding, effective_from_us, created_at_us)
+         values ($1, $2, $3, $4, 'importing', $5, $6, $7)",
+    )
+    .bind(version.id.to_string())
+    .bind(version.deck.to_string())
+    .bind(version.number)
+    .bind(&version.fingerprint)
+    .bind(version.rounding.as_str())
+    .bind(version.effective_from.as_micros())
+    .bind(version.created_at.as_micros())
+    .execute(tx)
+    .await
+    .map(drop)
+}
+
+/// A rate on its way into the database.
+pub(super) type NewRate = (String, String, Rate);
+
+/// Adds rates to a version that is not yet published.
+pub(super) async fn add(tx: &mut AnyConnection, version: DeckVersionId, rates: &[NewRate]) -> Result<(), sqlx::Error> {
+    let version = version.to_string();
+    for some in rates.chunks(RATES_A_STATEMENT) {
+        let places = (0..some.len()).map(|row| {
+            let first = row * 9 + 2;
+            let own = (first..first + 9).map(|place| format!("${place}")).collect::<Vec<_>>().join(", ");
+            format!("($1, {own})")
+        });
+        let sql = format!(
+            "insert into rate (version_id, prefix, name, per_minute_nanos, connect_fee_micros, first_secs, next_secs, min_secs,
+             min_charge_micros, grace_secs) values {}",
+            places.collect::<Vec<_>>().join(", ")
+        );
+        let mut query = sqlx::query(sqlx::AssertSqlSafe(sql)).persistent(some.len() == RATES_A_STATEMENT).bind(&version);
+        for (prefix, name, rate) in some {
+            query = query
+                .bind(prefix)
+                .bind(name)
+                .bind(rate.per_minute.get())
+                .bind(rate.connect_fee.get())
+                .bind(i64::from(rate.first_secs))
+                .bind(i64::from(rate.next_secs))
+                .bind(i64::from(rate.min_secs))
+                .bind(rate.min_charge.get())
+                .bind(i64::from(rate.grace_secs));
+        }
+        query.execute(&mut *tx).await?;
+    }
     Ok(())
+}
+
+/// Makes a version visible, whole.
+pub(super) async fn publish(tx: &mut AnyConnection, version: DeckVersionId) -> Result<(), sqlx::Error> {
+    sqlx::query("update deck_version set state = 'active' where id = $1").bind(version.to_string()).execute(tx).await.map(drop)
+}
+
+/// Takes away what crashed imports of a deck left behind.
+pub(super) async fn sweep(tx: &mut AnyConnection, deck: DeckId, before: Timestamp) -> Result<(), sqlx::Error> {
+    let which = "deck_id = $1 and state = 'importing' and created_at_us < $2";
+    for sql in [
+        format!("delete from rate where version_id in (select id from deck_version where {which})"),
+        format!("delete from deck_version where {which}"),
+    ] {
+        sqlx::query(sqlx::AssertSqlSafe(sql)).bind(deck.to_string()).bind(before.as_micros()).execute(&mut *tx).await?;
+    }
+    Ok(())
+}
+
+/// The highest number any version of a deck has, published or not.
+pub(super) async fn highest(connection: &mut AnyConnection, deck: DeckId) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar("select coalesce(max(number), 0) from deck_version where deck_id = $1")
+        .bind(deck.to_string())
+        .fetch_one(connection)
+        .await
+}
+
+/// Brings `decks` up to date with the database: loads versions that are new, drops those that are over at `now`.
+pub async fn refresh(database: &Database, decks: &Decks, config: &Config, now: Timestamp) -> Result<(), sqlx::Error> {
+    let before = decks.shelf();
+    let mut shelf = Shelf::default();
+    let mut connection = database.read().await?;
+    let found = sqlx::query("select * from deck order by created_at_us, id").fetch_all(&mut *connection).await?;
+    for row in &found {
+        let found = deck(row)?;
+        let wanted = config.default_deck.is_empty() || config.default_deck == found.name;
+        if wanted && shelf.default.is_none() {
+            shelf.default = Some(found.id);
+        }
+        let known = before.decks.get(&found.id);
+        let all = self::versions(&mut connection, found.id).await?;
+        let newest = all.first().map(|version| version.id);
+        let mut versions: Vec<deck::Version> = Vec::new();
+        for version in still_of_use(all, now) {
+            let table = match known.and_then(|deck| deck.versions.iter().find(|known| known.id == version.id)) {
+                Some(known) => Arc::clone(&known.table),
+                None => Arc::new(load(&mut connection, &version).await?),
+            };
+            versions.push(deck::Version { id: version.id, number: version.number, effective_from: version.effective_from, table });
+        }
+        versions.sort_by_key(|version| (version.effective_from, version.number));
+        shelf.decks.insert(found.id, deck::Deck { id: found.id, currency: found.currency, newest, versions });
+    }
+    drop(connection);
+    if shelf.default.is_none() && !config.default_deck.is_empty() && !shelf.decks.is_empty() {
+        tracing::warn!(
+            deck.name = config.default_deck,
+            "the default deck does not exist; subscribers without a deck of their own have no prices"
+        );
+    }
+    decks.swap(shelf);
+    Ok(())
+}
+
+/// The version valid at `now` and those to come.
+fn still_of_use(versions: Vec<Version>, now: Timestamp) -> Vec<Version> {
+    let valid =
+        versions.iter().filter(|version| version.effective_from <= now).max_by_key(|version| (version.effective_from, version.number));
+    let valid = valid.map(|version| version.id);
+    versions.into_iter().filter(|version| Some(version.id) == valid || version.effective_from > now).collect()
+}
+
+async fn load(connection: &mut AnyConnection, version: &Version) -> Result<Table, sqlx::Error> {
+    let mut builder = TableBuilder::default();
+    let mut last = String::new();
+    loop {
+        let rows = sqlx::query("select * from rate where version_id = $1 and prefix > $2 order by prefix limit $3")
+            .bind(version.id.to_string())
+            .bind(&last)
+            .bind(RATES_A_PAGE)
+            .fetch_all(&mut *connection)
+            .await?;
+        let Some(end) = rows.last() else { return Ok(builder.build()) };
+        last = end.try_get("prefix")?;
+        for row in &rows {
+            let (prefix, name, rate) = rate(row, version.rounding)?;
+            builder.add(prefix, &name, rate);
+        }
+    }
+}
+
+fn rate(row: &AnyRow, rounding: Rounding) -> Result<(Prefix, String, Rate), sqlx::Error> {
+    let secs = |column: &'static str| u32::try_from(row.try_get::<i64, _>(column)?).map_err(damaged(column));
+    let prefix: String = row.try_get("prefix")?;
+    let rate = Rate {
+        per_minute: Nanos::new(row.try_get("per_minute_nanos")?),
+        connect_fee: Micros::new(row.try_get("connect_fee_micros")?),
+        first_secs: secs("first_secs")?,
+        next_secs: secs("next_secs")?,
+        min_secs: secs("min_secs")?,
+        min_charge: Micros::new(row.try_get("min_charge_micros")?),
+        grace_secs: secs("grace_secs")?,
+        rounding,
+    };
+    Ok((Prefix::parse(&prefix).ok_or_else(|| damaged("prefix")("not 1 to 15 digits"))?, row.try_get("name")?, rate))
+}
+
+fn deck(row: &AnyRow) -> Result<Deck, sqlx::Error> {
+    Ok(Deck {
+        id: parse(row, "id")?,
+        name: row.try_get("name")?,
+        currency: parse(row, "currency")?,
+        created_at: Timestamp::from_micros(row.try_get("created_at_us")?),
+    })
+}
+
+fn version(row: &AnyRow) -> Result<Version, sqlx::Error> {
+    Ok(Version {
+        id: parse(row, "id")?,
+        deck: parse(row, "deck_id")?,
+        number: row.try_get("number")?,
+        fingerprint: row.try_get("fingerprint")?,
+        rounding: Rounding::parse(&row.try_get::<String, _>("rounding")?).ok_or_else(|| damaged("rounding")("an unknown word"))?,
+        effective_from: Timestamp::from_micros(row.try_get("effective_from_us")?),
+        created_at: Timestamp::from_micros(row.try_get("created_at_us")?),
+    })
+}
+
+fn parse<T>(row: &AnyRow, column: &'static str) -> Result<T, sqlx::Error>
+where
+    T: std::str::FromStr<Err: std::error::Error + Send + Sync + 'static>,
+{
+    row.try_get::<String, _>(column)?.parse().map_err(damaged(column))
+}
+
+fn damaged<E: Into<Box<dyn std::error::Error + Send + Sync>>>(column: &'static str) -> impl FnOnce(E) -> sqlx::Error {
+    move |source| sqlx::Error::ColumnDecode { index: column.to_owned(), source: source.into() }
 }
