@@ -1,5 +1,7 @@
 //! The suite.
 
 mod mutation;
+mod sipp;
+mod support;
 mod tidy;
 mod torture;

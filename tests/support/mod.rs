@@ -1,0 +1,33 @@
+//! What the tests against real peers share: the server as a process, SIPp as carrier and destination, the API by HTTP.
+
+pub mod folder;
+pub mod peer;
+pub mod server;
+pub mod sipp;
+pub mod world;
+
+use std::time::Duration;
+
+use callthrough::types::Clock;
+
+/// Waits until `found` finds something, up to `patience`.
+pub fn eventually<T>(patience: Duration, mut found: impl FnMut() -> Option<T>) -> Option<T> {
+    /// Real processes tell nobody when they are ready; so one looks again.
+    const LOOK_AGAIN: Duration = Duration::from_millis(5);
+    let clock = Clock::system();
+    let began = clock.now();
+    loop {
+        if let Some(found) = found() {
+            return Some(found);
+        }
+        if clock.now().since(began) > patience {
+            return None;
+        }
+        std::thread::sleep(LOOK_AGAIN);
+    }
+}
+
+/// Whether the long forms of the tests were asked for.
+pub fn long_form() -> bool {
+    std::env::var_os("CALLTHROUGH_TEST_LONG").is_some_and(|value| !value.is_empty() && value != "0")
+}
