@@ -197,13 +197,12 @@ impl Session {
             self.replace(first, format!("{kind} {port} {}", rest.trim_end()));
         }
         let line = format!("c=IN {} {address}", address_type(address));
-        match self.find(first, end, b"c=") {
-            Some(index) => self.replace(index, line),
-            None => {
-                // RFC 8866 §9: after `m=` and `i=`, before everything else of the section.
-                let at = first + 1 + usize::from(self.lines.get(first + 1).is_some_and(|line| line.starts_with(b"i=")));
-                self.insert(at, &line);
-            }
+        if let Some(index) = self.find(first, end, b"c=") {
+            self.replace(index, line);
+        } else {
+            // RFC 8866 §9: after `m=` and `i=`, before everything else of the section.
+            let at = first + 1 + usize::from(self.lines.get(first + 1).is_some_and(|line| line.starts_with(b"i=")));
+            self.insert(at, &line);
         }
     }
 

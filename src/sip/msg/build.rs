@@ -268,10 +268,10 @@ impl Response {
     pub fn to_from(request: &Message, status: Status, tag: Option<&Tag>, source: Option<SocketAddr>) -> Self {
         let mut response = Self::new(status, None);
         let mut vias = request.headers(Name::Via);
-        if let Some(source) = source {
-            if let Some(top) = vias.next() {
-                response = response.header(Name::Via, received(top.value(), &request.via(), source));
-            }
+        if let Some(source) = source
+            && let Some(top) = vias.next()
+        {
+            response = response.header(Name::Via, received(top.value(), &request.via(), source));
         }
         for line in vias {
             response = response.copy(line);
@@ -293,7 +293,7 @@ impl Response {
 }
 
 /// The line of the topmost Via with `received` and `rport` as the source has them; later values on the line stay as they are.
-fn received(line: &[u8], via: &Via, source: SocketAddr) -> Vec<u8> {
+pub(super) fn received(line: &[u8], via: &Via, source: SocketAddr) -> Vec<u8> {
     let top = via.as_bytes();
     let rest = line.get(top.len()..).unwrap_or(b"");
     let params = via.params();
@@ -317,4 +317,104 @@ fn received(line: &[u8], via: &Via, source: SocketAddr) -> Vec<u8> {
     }
     out.extend_from_slice(rest);
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn invite(via: &str, to: &str) -> Message {
+        let request = Request::new(&Method::Invite, &"sip:bob@192.0.2.4".parse().unwrap())
+            .header(Name::Via, via)
+            .header(Name::Via, "SIP/2.0/UDP second.example.com;branch=z9hG4bK2")
+            .header(Name::RecordRoute, "<sip:p1.example.com;lr>")
+            .header(Name::Route, "<sip:p2.example.com;lr>")
+            .header(Name::MaxForwards, 70_u32)
+            .header(Name::From, "<sip:alice@example.com>;tag=a1")
+            .header(Name::To, to)
+            .header(Name::CallId, "c1")
+            .header(Name::CSeq, CSeq { number: 314, method: Method::Invite })
+            .header(Name::Timestamp, "54")
+            .other("X-Trace", b"caf\xe9".as_slice())
+            .body("application/sdp", "v=0\r\n");
+        Message::parse(request.encode()).unwrap()
+    }
+
+    fn plain() -> Message {
+        invite("SIP/2.0/UDP 192.0.2.1;rport;branch=z9hG4bK1", "<sip:bob@example.com>")
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let invite = plain();
+        assert_eq!((invite.method(), invite.request_uri().unwrap().as_str()), (&Method::Invite, "sip:bob@192.0.2.4"));
+        assert_eq!(
+            (invite.body(), invite.content_type(), invite.number(Name::ContentLength)),
+            (&b"v=0\r\n"[..], Some("application/sdp"), Some(5))
+        );
+        assert_eq!(invite.named("x-trace").next().unwrap().value(), b"caf\xe9");
+        assert_eq!(invite.all().count(), 13);
+    }
+
+    #[test]
+    fn a_response_copies_what_the_rfc_says() {
+        let response = Message::parse(Response::to(&plain(), Status::OK, Some(&"t9".into())).record_route(&plain()).encode()).unwrap();
+        assert_eq!((response.status(), response.reason()), (Some(Status::OK), &b"OK"[..]));
+        assert_eq!(
+            (response.from_tag(), response.to_tag(), response.call_id(), response.cseq().number),
+            (Some("a1"), Some("t9"), "c1", 314)
+        );
+        assert_eq!((response.vias().count(), response.record_routes().count(), response.routes().count()), (2, 1, 0));
+        assert!(response.get(Name::Timestamp).is_none());
+        let trying = Message::parse(Response::to(&plain(), Status::TRYING, None).encode()).unwrap();
+        assert_eq!((trying.to_tag(), trying.text(Name::Timestamp)), (None, Some("54")));
+        let inside = invite("SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1", "<sip:bob@example.com>;tag=old");
+        assert_eq!(Message::parse(Response::to(&inside, Status::OK, Some(&"new".into())).encode()).unwrap().to_tag(), Some("old"));
+    }
+
+    #[test]
+    fn the_top_via_learns_where_the_request_came_from() {
+        let source = "203.0.113.5:9999".parse().unwrap();
+        for (via, expected) in [
+            ("SIP/2.0/UDP 192.0.2.1;rport;branch=z9hG4bK1", "SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1;received=203.0.113.5;rport=9999"),
+            (
+                "SIP/2.0/UDP 192.0.2.1:5062;branch=z9hG4bK1;rport=1",
+                "SIP/2.0/UDP 192.0.2.1:5062;branch=z9hG4bK1;received=203.0.113.5;rport=9999",
+            ),
+            ("SIP/2.0/UDP host.example.com;branch=z9hG4bK1", "SIP/2.0/UDP host.example.com;branch=z9hG4bK1;received=203.0.113.5"),
+            ("SIP/2.0/UDP 203.0.113.5;branch=z9hG4bK1", "SIP/2.0/UDP 203.0.113.5;branch=z9hG4bK1"),
+            ("SIP/2.0/UDP 203.0.113.5", "SIP/2.0/UDP 203.0.113.5"),
+            (
+                "SIP/2.0/UDP 192.0.2.1 ; rport ; branch=z9hG4bK1 , SIP/2.0/TCP b;branch=x",
+                "SIP/2.0/UDP 192.0.2.1 ;branch=z9hG4bK1;received=203.0.113.5;rport=9999 , SIP/2.0/TCP b;branch=x",
+            ),
+        ] {
+            let response = Response::to_from(&invite(via, "<sip:bob@example.com>"), Status::TRYING, None, Some(source)).encode();
+            let response = Message::parse(response).unwrap();
+            assert_eq!(response.text(Name::Via), Some(expected));
+        }
+    }
+
+    #[test]
+    fn ack_and_cancel_repeat_the_invite() {
+        let invite = plain();
+        let busy = Message::parse(Response::to(&invite, Status::BUSY_HERE, Some(&"t9".into())).encode()).unwrap();
+        let ack = Message::parse(Request::ack_for(&invite, &busy).encode()).unwrap();
+        assert_eq!((ack.method(), ack.cseq().number, ack.to_tag(), ack.from_tag()), (&Method::Ack, 314, Some("t9"), Some("a1")));
+        assert_eq!((ack.vias().count(), ack.via().branch(), ack.routes().count()), (1, "z9hG4bK1", 1));
+        assert_eq!((ack.request_uri(), ack.body()), (invite.request_uri(), &b""[..]));
+        let cancel = Message::parse(Request::cancel_for(&invite).encode()).unwrap();
+        assert_eq!((cancel.method(), cancel.cseq().number, cancel.to_tag()), (&Method::Cancel, 314, None));
+        assert_eq!((cancel.via().branch(), cancel.routes().count(), cancel.request_uri()), ("z9hG4bK1", 1, invite.request_uri()));
+    }
+
+    #[test]
+    fn content_length_is_ours_to_say() {
+        let request = Request::new(&Method::Options, &"sip:a@b".parse().unwrap())
+            .header(Name::ContentLength, "999")
+            .other("Content-Length", "999")
+            .other("l", "999")
+            .encode();
+        assert_eq!(request, "OPTIONS sip:a@b SIP/2.0\r\nContent-Length: 0\r\n\r\n");
+    }
 }

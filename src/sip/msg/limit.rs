@@ -16,5 +16,3 @@ pub const CONTACTS: usize = 32;
 pub const ROUTES: usize = 64;
 /// The most parameters of one header value or URI.
 pub const PARAMS: usize = 64;
-/// The largest session description.
-pub const SDP_BYTES: usize = 16 * 1024;

@@ -129,3 +129,72 @@ fn accepts(request: &Message, media: &str) -> bool {
 pub fn screen_response(response: &Message) -> bool {
     response.vias().nth(1).is_none()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CAN: Capabilities<'_> = Capabilities {
+        allow: &[Method::Invite, Method::Ack, Method::Bye, Method::Cancel, Method::Options, Method::Info],
+        supported: &["100rel", "timer"],
+        accept: &["application/sdp"],
+    };
+
+    fn screened(method: &str, to: &str, more: &str, body: &str) -> Result<(), u16> {
+        let text = format!(
+            "{method} sip:b@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:a@h>;tag=1\r\nTo: <sip:b@h>{to}\r\nCall-ID: 1\r\nCSeq: 1 {method}\r\n{more}\r\n{body}"
+        );
+        screen_request(&Message::parse(text.into()).unwrap(), CAN).map_err(|rejection| rejection.status.code())
+    }
+
+    #[test]
+    fn hops_end_for_calls_we_would_pass_on_only() {
+        assert_eq!(screened("INVITE", "", "Max-Forwards: 0\r\n", ""), Err(483));
+        assert_eq!(screened("INVITE", ";tag=2", "Max-Forwards: 0\r\n", ""), Ok(()));
+        assert_eq!(screened("OPTIONS", "", "Max-Forwards: 0\r\n", ""), Ok(()));
+        assert_eq!(screened("INVITE", "", "Max-Forwards: 1\r\n", ""), Ok(()));
+    }
+
+    #[test]
+    fn extensions_are_refused_but_never_in_ack_and_cancel() {
+        assert_eq!(screened("INVITE", "", "Require: 100REL, timer\r\n", ""), Ok(()));
+        assert_eq!(screened("INVITE", "", "Require: timer\r\nRequire: gruu\r\n", ""), Err(420));
+        assert_eq!(screened("BYE", ";tag=2", "Require: gruu\r\n", ""), Err(420));
+        assert_eq!(screened("CANCEL", "", "Require: gruu\r\n", ""), Ok(()));
+        assert_eq!(screened("ACK", ";tag=2", "Require: gruu\r\n", ""), Ok(()));
+    }
+
+    #[test]
+    fn bodies_we_cannot_read_are_refused_where_they_matter() {
+        let sdp = "Content-Type: application/SDP; charset=x\r\n";
+        assert_eq!(screened("INVITE", "", sdp, "v=0\r\n"), Ok(()));
+        assert_eq!(screened("INVITE", "", "c: text/plain\r\n", "hi"), Err(415));
+        assert_eq!(screened("INVITE", "", "", "hi"), Err(415));
+        assert_eq!(screened("INVITE", "", "c: text/plain\r\n", ""), Ok(()));
+        assert_eq!(screened("INVITE", "", "c: text/plain\r\nContent-Disposition: render;handling=optional\r\n", "hi"), Ok(()));
+        assert_eq!(screened("INVITE", "", &format!("{sdp}e: gzip\r\n"), "v=0\r\n"), Err(415));
+        assert_eq!(screened("INFO", ";tag=2", "c: application/dtmf-relay\r\n", "Signal=1"), Ok(()));
+    }
+
+    #[test]
+    fn an_answer_must_be_acceptable() {
+        for (accept, expected) in [
+            ("text/plain", Err(406)),
+            ("", Err(406)),
+            ("*/*", Ok(())),
+            ("application/*;q=0.5, text/plain", Ok(())),
+            ("text/plain, Application/SDP;level=1", Ok(())),
+        ] {
+            assert_eq!(screened("INVITE", "", &format!("Accept: {accept}\r\n"), ""), expected, "{accept}");
+            assert_eq!(screened("OPTIONS", "", &format!("Accept: {accept}\r\n"), ""), Ok(()), "{accept}");
+        }
+    }
+
+    #[test]
+    fn methods_are_refused_by_what_they_are() {
+        assert_eq!(
+            (screened("REGISTER", "", "", ""), screened("FROBNICATE", "", "", ""), screened("invite", "", "", "")),
+            (Err(405), Err(501), Err(501))
+        );
+    }
+}
