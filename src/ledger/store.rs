@@ -1,5 +1,7 @@
 //! Every SQL statement of the room.
 
+use std::collections::HashMap;
+
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 
@@ -175,6 +177,14 @@ pub async fn postings(
     with_entries(connection, found).await
 }
 
+/// The postings of an account after place `seq`, in the order of its chain.
+pub(super) async fn chain(connection: &mut AnyConnection, account: AccountId, seq: i64, limit: u32) -> Result<Vec<Posting>, LedgerError> {
+    let sql = sqlx::AssertSqlSafe(format!("{POSTING} where posting.account_id = $1 and posting.seq > $2 order by posting.seq limit $3"));
+    let rows = sqlx::query(sql).bind(account.to_string()).bind(seq).bind(i64::from(limit)).fetch_all(&mut *connection).await?;
+    let found = rows.iter().map(posting).collect::<Result<Vec<_>, _>>()?;
+    with_entries(connection, found).await
+}
+
 async fn with_entries(connection: &mut AnyConnection, mut postings: Vec<Posting>) -> Result<Vec<Posting>, LedgerError> {
     let Some((lowest, highest)) = postings.iter().map(|posting| posting.seq).min().zip(postings.iter().map(|posting| posting.seq).max())
     else {
@@ -190,17 +200,17 @@ async fn with_entries(connection: &mut AnyConnection, mut postings: Vec<Posting>
     .bind(highest)
     .fetch_all(connection)
     .await?;
+    let places: HashMap<i64, usize> = postings.iter().enumerate().map(|(place, posting)| (posting.seq, place)).collect();
     for row in rows {
-        let seq: i64 = row.try_get("seq")?;
-        if let Some(posting) = postings.iter_mut().find(|posting| posting.seq == seq) {
-            posting.entries.push(entry(&row)?);
+        if let Some(&place) = places.get(&row.try_get::<i64, _>("seq")?) {
+            postings[place].entries.push(entry(&row)?);
         }
     }
     Ok(postings)
 }
 
 /// A posting of a row, without its entries.
-pub(super) fn posting(row: &AnyRow) -> Result<Posting, LedgerError> {
+fn posting(row: &AnyRow) -> Result<Posting, LedgerError> {
     let text = |column: &str| row.try_get::<String, _>(column);
     Ok(Posting {
         id: text("id")?.parse().map_err(|_| LedgerError::Damaged("posting.id"))?,
@@ -219,7 +229,7 @@ pub(super) fn posting(row: &AnyRow) -> Result<Posting, LedgerError> {
 }
 
 /// An entry of a row.
-pub(super) fn entry(row: &AnyRow) -> Result<Entry, LedgerError> {
+fn entry(row: &AnyRow) -> Result<Entry, LedgerError> {
     let account = row.try_get::<Option<String>, _>("account_id")?;
     Ok(Entry {
         book: Book::parse(&row.try_get::<String, _>("book")?).ok_or(LedgerError::Damaged("entry.book"))?,
