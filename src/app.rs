@@ -6,14 +6,24 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
+use std::time::Duration;
+
 use tokio::net::TcpListener;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
+
+use crate::b2bua::books::{Books, Setup};
+use crate::b2bua::{self, Wiring};
 
 use crate::config::Config;
 use crate::database::Database;
 use crate::geoip::{GeoIp, GeoIpError};
-use crate::http::TlsError;
+use crate::http::{self, TlsError};
+use crate::jobs::{self, Watch};
+use crate::rating;
+use crate::sip::Endpoint;
 use crate::subscriber::credential::Sealer;
+use crate::trunk::Trunks;
 use crate::types::{Clock, Random};
 
 /// Why the server did not start. Every text says what to do.
@@ -45,6 +55,15 @@ pub enum StartError {
         /// What the driver says.
         source: sqlx::Error,
     },
+    /// The books are open but cannot be read.
+    #[error("the books cannot be read: {source}. Run `callthrough ledger verify`, or restore a backup")]
+    Books {
+        /// What the room says.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// No SIP address.
+    #[error("sip.listen is empty: name at least one address, such as \"127.0.0.1:5060\"")]
+    NoSip,
     /// The certificates.
     #[error("http.tls_certificate, http.tls_key: {0}")]
     Tls(#[from] TlsError),
@@ -57,21 +76,25 @@ pub enum StartError {
         /// The key of the settings.
         key: &'static str,
         /// As configured.
-        address: SocketAddr,
+        address: String,
         /// What the system says.
         source: io::Error,
     },
 }
 
 /// A running server.
-#[derive(Debug)]
 pub struct Running {
     /// Where the web doors really listen.
     pub http_addr: SocketAddr,
     /// Where the SIP door really listens.
     pub sip_addr: SocketAddr,
+    /// The calls that are up.
+    pub calls: b2bua::Handle,
+    /// The books, for those who look into them beside the server: tests and the demo.
+    pub database: Database,
     stop: CancellationToken,
-    http: tokio::task::JoinHandle<()>,
+    http: JoinHandle<()>,
+    jobs: JoinSet<()>,
 }
 
 /// Starts a server on the machine's clock.
@@ -81,31 +104,75 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 
 /// Starts a server; tests bring their own clock and seed.
 pub async fn start_with(config: Config, clock: Clock, random: Random) -> Result<Running, StartError> {
-    let _ = (clock, random);
+    check(&config)?;
     make_data_dir(&config.data_dir)?;
-    let _database = open_books(&config).await?;
-    let listener = TcpListener::bind(config.http.listen).await.map_err(|source| StartError::Listen {
-        key: "http.listen",
-        address: config.http.listen,
-        source,
-    })?;
-    let http_addr =
-        listener.local_addr().map_err(|source| StartError::Listen { key: "http.listen", address: config.http.listen, source })?;
+    let sealer = master_key(&config, &random)?;
+    let database = open_books(&config).await?;
+    let fault = |source| StartError::Books { source };
+    let decks = rating::Decks::default();
+    rating::store::refresh(&database, &decks, &config.rating, clock.timestamp()).await.map_err(|error| fault(Box::new(error)))?;
+    let trunks = Trunks::load(&database, clock.clone()).await.map_err(|error| fault(Box::new(error)))?;
+    let geoip = GeoIp::open(&config.geoip);
+
+    // Both doors are bound before either opens: a busy port stops the start before a call is taken.
+    let busy = |source| StartError::Listen { key: "http.listen", address: config.http.listen.to_string(), source };
+    let listener = TcpListener::bind(config.http.listen).await.map_err(busy)?;
+    let http_addr = listener.local_addr().map_err(busy)?;
+    let certificates = config.http.certificates()?;
+    let (endpoint, incoming) = Endpoint::start(config.sip.clone(), clock.clone(), random.clone())
+        .await
+        .map_err(|source| StartError::Listen { key: "sip.listen", address: format!("{:?}", config.sip.listen), source })?;
+    let sip_addr = *endpoint.local_addresses().first().ok_or(StartError::NoSip)?;
+
+    let setup =
+        Setup { node: config.node.clone(), spool: config.spool(), ledger: config.ledger.clone(), callthrough: config.callthrough.clone() };
+    let books = Books::new(database.clone(), decks.clone(), clock.clone(), random.clone(), setup);
+    let calls = b2bua::start(Wiring {
+        config: config.calls.clone(),
+        callthrough: config.callthrough.clone(),
+        database: database.clone(),
+        books: books.clone(),
+        trunks: trunks.clone(),
+        endpoint,
+        incoming,
+        advertise: config.sip.advertise.clone(),
+        clock: clock.clone(),
+        random: random.clone(),
+    })
+    .await;
+    let state = http::State {
+        database: database.clone(),
+        clock,
+        random,
+        trunks,
+        decks,
+        rating: config.rating,
+        ledger: config.ledger,
+        credentials: config.credentials,
+        sealer: Some(sealer),
+        calls: calls.clone(),
+    };
     let stop = CancellationToken::new();
-    let http = tokio::spawn(async move { drop(listener) });
-    Ok(Running { http_addr, sip_addr: config.sip.listen[0], stop, http })
+    let jobs = jobs::start(&Watch { config: config.jobs, web: state.clone(), books, geoip }, &stop);
+    let router = http::router(state, Default::default());
+    let http = tokio::spawn(http::serve(listener, certificates, router, config.http.max_connections, stop.clone()));
+    Ok(Running { http_addr, sip_addr, calls, database, stop, http, jobs })
 }
 
 impl Running {
-    /// Takes no new calls, lets the running ones end, then stops. Cut short by [`Running::stop`] from another task.
-    pub async fn drain(self) {
-        self.stop().await;
+    /// Takes no new calls, waits up to `patience` for the running ones, then ends what is left.
+    pub async fn drain(&self, patience: Duration) {
+        self.calls.drain(patience).await;
     }
 
-    /// Ends every call, settles it, closes the doors.
-    pub async fn stop(self) {
+    /// Ends every call and writes it down, closes the doors, sends the night watch home.
+    pub async fn stop(mut self) {
+        self.drain(Duration::ZERO).await;
         self.stop.cancel();
+        // A door or a job that panicked has said so in the log.
         let _ = self.http.await;
+        while self.jobs.join_next().await.is_some() {}
+        self.database.close().await;
     }
 }
 
@@ -138,8 +205,7 @@ fn wrong_key(config: &Config, problem: String) -> StartError {
 
 /// Opens the database of the books and brings its tables up to date.
 pub async fn open_books(config: &Config) -> Result<Database, StartError> {
-    let url = config.database_url();
-    Database::open(&url).await.map_err(|source| StartError::Database { url: without_password(&url), source })
+    Database::open(&config.database_url()).await.map_err(|source| StartError::Database { url: config.shown_database_url(), source })
 }
 
 /// The key that seals secrets, made at the first start. It lives outside the database, so that a stolen copy of the books opens
@@ -187,14 +253,6 @@ fn read_secret(path: &Path) -> Result<Vec<u8>, ReadSecret> {
     std::fs::read(path).map_err(unreadable)
 }
 
-/// `postgres://user:secret@host/name` without the secret.
-fn without_password(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let Some((login, place)) = rest.rsplit_once('@') else { return url.to_owned() };
-    let user = login.split(':').next().unwrap_or_default();
-    format!("{scheme}://{user}:…@{place}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -219,11 +277,5 @@ mod tests {
         std::fs::write(&file, "short").unwrap();
         assert!(master_key(&config, &Random::seeded(1)).is_err());
         std::fs::remove_dir_all(folder).unwrap();
-    }
-
-    #[test]
-    fn a_password_is_never_shown() {
-        assert_eq!(without_password("postgres://ann:secret@db/books"), "postgres://ann:…@db/books");
-        assert_eq!(without_password("sqlite:books.sqlite"), "sqlite:books.sqlite");
     }
 }

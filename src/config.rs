@@ -147,6 +147,15 @@ impl Config {
 }
 
 impl Config {
+    /// The database's address for people and logs: without its password.
+    pub fn shown_database_url(&self) -> String {
+        let url = self.database_url();
+        let Some((scheme, rest)) = url.split_once("://") else { return url };
+        let Some((login, place)) = rest.rsplit_once('@') else { return url };
+        let user = login.split(':').next().unwrap_or_default();
+        format!("{scheme}://{user}:…@{place}")
+    }
+
     /// The file of the key that seals secrets.
     pub fn master_key(&self) -> PathBuf {
         self.master_key_file.clone().unwrap_or_else(|| self.data_dir.join("master.key"))
@@ -190,6 +199,14 @@ mod tests {
     fn the_documented_defaults_are_the_defaults() {
         assert_eq!(Config::parse(DEFAULTS).unwrap(), Config::default());
         assert_eq!(Config::parse("").unwrap(), Config::default());
+    }
+
+    #[test]
+    fn a_password_is_never_shown() {
+        let mut config = Config::default();
+        config.database.url = "postgres://ann:secret@db/books".into();
+        assert_eq!(config.shown_database_url(), "postgres://ann:…@db/books");
+        assert_eq!(Config::default().shown_database_url(), "sqlite:callthrough-data/callthrough.sqlite");
     }
 
     #[test]

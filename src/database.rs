@@ -46,7 +46,14 @@ pub type Work<'c, T> = Pin<Box<dyn Future<Output = T> + Send + 'c>>;
 pub struct Database {
     kind: Kind,
     pool: AnyPool,
-    writer: Option<mpsc::Sender<Box<dyn Piece>>>,
+    writer: Option<Writer>,
+}
+
+/// SQLite's one writer: the queue to it, and the pool its connection is from.
+#[derive(Clone)]
+struct Writer {
+    pieces: mpsc::Sender<Box<dyn Piece>>,
+    pool: AnyPool,
 }
 
 impl Database {
@@ -65,10 +72,19 @@ impl Database {
                 let writing = sqlite_pool(&url, 1).await?;
                 migrate(&writing, kind).await?;
                 let pool = sqlite_pool(&url, READERS).await?;
-                let (writer, pieces) = mpsc::channel(WRITE_QUEUE);
-                tokio::spawn(write_in_groups(writing, pieces));
-                Ok(Self { kind, pool, writer: Some(writer) })
+                let (sender, pieces) = mpsc::channel(WRITE_QUEUE);
+                tokio::spawn(write_in_groups(writing.clone(), pieces));
+                Ok(Self { kind, pool, writer: Some(Writer { pieces: sender, pool: writing }) })
             }
+        }
+    }
+
+    /// Closes the connections once their work is done; whoever asks after that gets an error. On SQLite the last to close
+    /// leaves one tidy file behind.
+    pub async fn close(&self) {
+        self.pool.close().await;
+        if let Some(writer) = &self.writer {
+            writer.pool.close().await;
         }
     }
 
@@ -100,7 +116,7 @@ impl Database {
         };
         let (answer, answered) = oneshot::channel();
         let piece = WorkAndAnswer { work: Some(work), outcome: None, answer };
-        writer.try_send(Box::new(piece)).map_err(|_| sqlx::Error::PoolTimedOut)?;
+        writer.pieces.try_send(Box::new(piece)).map_err(|_| sqlx::Error::PoolTimedOut)?;
         answered.await.unwrap_or_else(|_| Err(sqlx::Error::WorkerCrashed.into()))
     }
 }

@@ -1,5 +1,6 @@
 //! The suite.
 
+mod commands;
 mod mutation;
 mod sipp;
 mod support;

@@ -1,6 +1,8 @@
 //! `callthrough serve`: run until told to stop.
 
-use tokio::signal::unix::{SignalKind, signal};
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Failure, Settings, on_runtime};
 use crate::app;
@@ -13,27 +15,48 @@ pub(super) fn run(settings: &Settings) -> Result<(), Failure> {
 }
 
 async fn serve(config: Config) -> Result<(), Failure> {
-    let books = config.database_url();
+    let (books, patience) = (config.shown_database_url(), Duration::from_secs(u64::from(config.drain_secs)));
+    let secure = config.http.certificates().is_ok_and(|certificates| certificates.is_some());
+    for line in config.relaxed() {
+        tracing::warn!("relaxed: {line}");
+    }
+    let mut signals = Signals::listen()?;
     let running = app::start(config).await.map_err(|error| Failure::other(error.to_string()))?;
-    println!("books   {books}");
-    println!("http    http://{}", running.http_addr);
-    println!("sip     sip:{};transport=udp", running.sip_addr);
-    println!("To make the first API key: callthrough key create --name admin");
-    told_to_stop().await?;
-    running.drain().await;
+    println!("books  {books}");
+    println!("http   {}://{}", if secure { "https" } else { "http" }, running.http_addr);
+    println!("sip    sip:{};transport=udp", running.sip_addr);
+    println!("To make the first key of the API: callthrough key create --name admin");
+    signals.next().await;
+    if running.calls.count() > 0 {
+        println!("Waiting up to {} s for {} calls to end; a second signal ends them now.", patience.as_secs(), running.calls.count());
+    }
+    tokio::select! {
+        () = running.drain(patience) => {}
+        () = signals.next() => {}
+    }
+    running.stop().await;
+    println!("Stopped.");
     Ok(())
 }
 
-/// SIGTERM or SIGINT.
-async fn told_to_stop() -> Result<(), Failure> {
-    let deaf = |error| Failure::other(format!("cannot listen for signals: {error}"));
-    let mut terminate = signal(SignalKind::terminate()).map_err(deaf)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(deaf)?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// SIGTERM and SIGINT.
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    pub(super) fn listen() -> Result<Self, Failure> {
+        let deaf = |error| Failure::other(format!("cannot listen for signals: {error}. Check the system's limits"));
+        Ok(Self { terminate: signal(SignalKind::terminate()).map_err(deaf)?, interrupt: signal(SignalKind::interrupt()).map_err(deaf)? })
     }
-    Ok(())
+
+    pub(super) async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 /// Sends the log to standard error as the settings say.

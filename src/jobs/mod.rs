@@ -15,11 +15,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::b2bua::books::Books;
-use crate::database::Database;
 use crate::geoip::GeoIp;
-use crate::rating;
-use crate::trunk::Trunks;
-use crate::types::Clock;
+use crate::http;
 
 /// Reservations past their grace are marked this often.
 const EXPIRE_EVERY: Duration = Duration::from_secs(5);
@@ -38,13 +35,11 @@ const DECKS_EVERY: Duration = Duration::from_secs(10);
 pub struct Config {
     /// Reservations after their end.
     pub reservations_kept_hours: u32,
-    /// Answers to API requests that may be repeated.
-    pub idempotency_kept_hours: u32,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { reservations_kept_hours: 24, idempotency_kept_hours: 24 }
+        Self { reservations_kept_hours: 24 }
     }
 }
 
@@ -53,20 +48,12 @@ impl Default for Config {
 pub struct Watch {
     /// How long things are kept.
     pub config: Config,
-    /// The books' database.
-    pub database: Database,
+    /// What the doors work with: the database, the carriers, the prices, the time.
+    pub web: http::State,
     /// The books of calls.
     pub books: Books,
     /// Where addresses are.
     pub geoip: GeoIp,
-    /// The carriers.
-    pub trunks: Trunks,
-    /// The prices in memory.
-    pub decks: rating::Decks,
-    /// Which of them is the default.
-    pub rating: rating::Config,
-    /// The time.
-    pub clock: Clock,
 }
 
 /// Starts the rounds; they end when `stop` is cancelled.
@@ -77,6 +64,7 @@ pub fn start(watch: &Watch, stop: &CancellationToken) -> JoinSet<()> {
     };
     every(EXPIRE_EVERY, "expire reservations", |watch| Box::pin(reservations::expire(watch)));
     every(FORGET_EVERY, "forget old rows", |watch| Box::pin(reservations::forget(watch)));
+    every(FORGET_EVERY, "forget answers of the API", |watch| Box::pin(refresh::answers(watch)));
     every(REPLAY_EVERY, "replay call records", |watch| Box::pin(books::replay(watch)));
     every(DECKS_EVERY, "refresh decks", |watch| Box::pin(refresh::decks(watch)));
     every(REFRESH_EVERY, "refresh trunks", |watch| Box::pin(refresh::trunks(watch)));

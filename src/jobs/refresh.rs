@@ -1,18 +1,24 @@
 //! What lives in memory is brought up to date with files, other nodes and the DNS.
 
 use super::{JobError, Watch};
+use crate::http::idempotency;
 use crate::rating;
 
 pub(super) async fn decks(watch: Watch) -> Result<(), JobError> {
-    Ok(rating::store::refresh(&watch.database, &watch.decks, &watch.rating, watch.clock.timestamp()).await?)
+    Ok(rating::store::refresh(&watch.web.database, &watch.web.decks, &watch.web.rating, watch.web.clock.timestamp()).await?)
 }
 
 pub(super) async fn trunks(watch: Watch) -> Result<(), JobError> {
-    Ok(watch.trunks.reload(&watch.database).await?)
+    Ok(watch.web.trunks.reload(&watch.web.database).await?)
 }
 
 pub(super) async fn geoip(watch: Watch) -> Result<(), JobError> {
     // Reading a file of some megabytes blocks.
     tokio::task::spawn_blocking(move || watch.geoip.refresh()).await??;
+    Ok(())
+}
+
+pub(super) async fn answers(watch: Watch) -> Result<(), JobError> {
+    idempotency::forget(&watch.web).await?;
     Ok(())
 }

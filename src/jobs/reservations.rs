@@ -6,8 +6,8 @@ use super::{JobError, Watch};
 use crate::callthrough;
 
 pub(super) async fn expire(watch: Watch) -> Result<(), JobError> {
-    let now = watch.clock.timestamp();
-    let expired = watch.database.write(move |tx| Box::pin(callthrough::store::expire(tx, now))).await?;
+    let now = watch.web.clock.timestamp();
+    let expired = watch.web.database.write(move |tx| Box::pin(callthrough::store::expire(tx, now))).await?;
     if expired > 0 {
         tracing::debug!(reservations = expired, "reservations expired");
     }
@@ -15,8 +15,8 @@ pub(super) async fn expire(watch: Watch) -> Result<(), JobError> {
 }
 
 pub(super) async fn forget(watch: Watch) -> Result<(), JobError> {
-    let before = watch.clock.timestamp() - hours(watch.config.reservations_kept_hours);
-    let forgotten = watch.database.write(move |tx| Box::pin(callthrough::store::forget(tx, before))).await?;
+    let before = watch.web.clock.timestamp() - hours(watch.config.reservations_kept_hours);
+    let forgotten = watch.web.database.write(move |tx| Box::pin(callthrough::store::forget(tx, before))).await?;
     if forgotten > 0 {
         tracing::debug!(reservations = forgotten, "old reservations forgotten");
     }
