@@ -2,6 +2,7 @@
 
 mod commands;
 mod mutation;
+mod openapi;
 mod sipp;
 mod support;
 mod tidy;

@@ -1,0 +1,116 @@
+//! The web doors of a server in this process, on a free port of the loopback, with books of their own.
+
+use std::path::PathBuf;
+
+use callthrough::b2bua;
+use callthrough::database::Database;
+use callthrough::http::{self, State};
+use callthrough::rating::Decks;
+use callthrough::trunk::Trunks;
+use callthrough::types::{Clock, Random, Secret, Timestamp};
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// Running doors; they close and their books go when this is dropped.
+pub struct Door {
+    pub state: State,
+    pub address: std::net::SocketAddr,
+    pub key: Secret,
+    pub client: reqwest::Client,
+    folder: PathBuf,
+    stop: CancellationToken,
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// An answer, its body read as JSON where it is JSON.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: reqwest::header::HeaderMap,
+    pub text: String,
+    pub body: Value,
+}
+
+impl Door {
+    /// Opens the doors at 2026-03-01T12:00:00Z by a clock that stands still.
+    pub async fn open() -> Self {
+        Self::with(|router| router).await
+    }
+
+    /// The same with something more in front of the router.
+    pub async fn with(more: impl FnOnce(axum::Router) -> axum::Router) -> Self {
+        let clock = Clock::manual(Timestamp::parse("2026-03-01T12:00:00Z").unwrap());
+        let random = Random::system();
+        let folder = std::env::temp_dir().join(format!("callthrough-door-{}", random.alphanumeric(16)));
+        std::fs::create_dir(&folder).unwrap();
+        let database = Database::open(&format!("sqlite:{}/books.sqlite", folder.display())).await.unwrap();
+        let state = State {
+            trunks: Trunks::load(&database, clock.clone()).await.unwrap(),
+            database,
+            clock,
+            random,
+            decks: Decks::default(),
+            rating: Default::default(),
+            ledger: Default::default(),
+            credentials: Default::default(),
+            sealer: None,
+            calls: b2bua::Handle::new(10),
+        };
+        let (_, key) = http::key::create(&state.database, &state.clock, &state.random, "test").await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
+        let router = more(http::router(state.clone(), axum::Router::new()));
+        tokio::spawn(http::serve(listener, None, router, 100, stop.clone()));
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        Self { state, address, key, client, folder, stop }
+    }
+
+    /// Sends a request to the API with the key.
+    pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&Value>) -> Answer {
+        let mut request = self.client.request(method.parse().unwrap(), format!("http://{}/api/v1{path}", self.address));
+        request = request.bearer_auth(self.key.expose());
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(body) = body {
+            request = match body {
+                Value::String(text) => request.body(text.clone()),
+                body => request.header("content-type", "application/json").body(body.to_string()),
+            };
+        }
+        Answer::of(request).await
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, &[], None).await
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.send("POST", path, &[], Some(body)).await
+    }
+}
+
+impl Answer {
+    pub async fn of(request: reqwest::RequestBuilder) -> Self {
+        let response = request.send().await.unwrap();
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let text = response.text().await.unwrap();
+        let body = serde_json::from_str(&text).unwrap_or(Value::Null);
+        Self { status, headers, text, body }
+    }
+
+    pub fn code(&self) -> &str {
+        self.body["code"].as_str().unwrap_or_default()
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+}
