@@ -310,8 +310,9 @@ mod tests {
         inventory[0].settings.capacity = Some(3);
         let us = Signals { home: country("US"), ..nobody() };
         let modes = |possible: &[Mode], live: u32| {
-            rank(&inventory, &us, possible, move |_| live, |_| true)[..1]
+            rank(&inventory, &us, possible, move |_| live, |_| true)
                 .iter()
+                .take(1)
                 .flatten()
                 .map(|candidate| (candidate.number.number.digits(), candidate.mode))
                 .collect::<Vec<_>>()

@@ -17,7 +17,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use axum::Router;
-use axum::http::StatusCode;
 
 pub use error::Problem;
 pub use server::{BodyTime, Peer, serve};
@@ -87,11 +86,8 @@ pub struct State {
     pub calls: b2bua::Handle,
 }
 
-/// Every door of `state`, with `softphone` beside the API. What nobody answers gets a message too.
+/// Every door of `state`, with `softphone` beside the API. What no other door answers is the softphones': their paths are
+/// configuration, and a mistake in one gets a message too.
 pub fn router(state: State, softphone: Router) -> Router {
-    Router::new().merge(softphone).nest("/api/v1", api::router(state)).fallback(nothing_here)
-}
-
-async fn nothing_here() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "not_found", "There is nothing at this address. Check the path.")
+    softphone.nest("/api/v1", api::router(state))
 }

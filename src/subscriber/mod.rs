@@ -46,3 +46,16 @@ pub struct Subscriber {
     /// When they were added.
     pub created_at: Timestamp,
 }
+
+/// Everything a sign-in at a door looks at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignIn {
+    /// Who it would be.
+    pub subscriber: Subscriber,
+    /// Their verified numbers.
+    pub numbers: Vec<E164>,
+    /// Their credentials that are not revoked.
+    pub credentials: Vec<Credential>,
+    /// Settled today (UTC).
+    pub spent_today: Micros,
+}

@@ -4,7 +4,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 
 use super::number::fold_identity;
-use super::{Credential, Kind, Subscriber, VerifiedNumber};
+use super::{Credential, Kind, SignIn, Subscriber, VerifiedNumber};
 use crate::types::{CredentialId, E164, Micros, Nanos, Secret, SubscriberId, Timestamp};
 
 /// Adds a subscriber; the account must exist.
@@ -106,6 +106,135 @@ pub async fn find(connection: &mut AnyConnection, name: &str) -> Result<Option<S
     .fetch_all(connection)
     .await?;
     if let [row] = rows.as_slice() { subscriber(row).map(Some) } else { Ok(None) }
+}
+
+/// The same with everything a sign-in at a door looks at. Digits also stand for a verified number.
+pub async fn sign_in(connection: &mut AnyConnection, name: &str, now: Timestamp) -> Result<Option<SignIn>, sqlx::Error> {
+    let Some(folded) = fold_identity(name) else { return Ok(None) };
+    let number = folded.parse::<E164>().map_or_else(|_| folded.clone(), |number| number.to_string());
+    let rows = sqlx::query(
+        "select s.* from subscriber s where s.id in (select subscriber_id from identity where name = $1 \
+         union select subscriber_id from subscriber_number where number = $2) limit 2",
+    )
+    .bind(folded)
+    .bind(number)
+    .fetch_all(&mut *connection)
+    .await?;
+    // A number that two share stands for neither.
+    let [row] = rows.as_slice() else { return Ok(None) };
+    let subscriber = subscriber(row)?;
+    let today = row.try_get::<i64, _>("spent_day_us")? == now.start_of_day().as_micros();
+    let spent_today = if today { Micros::new(row.try_get("spent_micros")?) } else { Micros::ZERO };
+    let numbers = list_numbers(connection, subscriber.id).await?.into_iter().map(|number| number.number).collect();
+    let rows = sqlx::query("select * from credential where subscriber_id = $1 and revoked_at_us is null order by id limit 100")
+        .bind(subscriber.id.to_string())
+        .fetch_all(connection)
+        .await?;
+    let credentials = rows.iter().map(credential).collect::<Result<_, _>>()?;
+    Ok(Some(SignIn { subscriber, numbers, credentials, spent_today }))
+}
+
+/// What is known of a nonce that a request brought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NonceState {
+    /// Never seen; it is remembered now.
+    New,
+    /// Seen before.
+    Seen(SeenNonce),
+    /// The subscriber has brought too many; not remembered.
+    TooMany,
+}
+
+/// A nonce that was seen, and the answer it got.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenNonce {
+    /// Of the fields and the client address.
+    pub fingerprint: String,
+    /// The answer's status; 0 while it is being found.
+    pub status: u16,
+    /// The answer's media type.
+    pub content_type: String,
+    /// The answer.
+    pub body: String,
+    /// When it came.
+    pub seen_at: Timestamp,
+}
+
+/// Remembers a nonce, or tells what is known of it. Nonces seen before `since` are forgotten first, and at most `most` are kept.
+pub async fn claim_nonce(
+    tx: &mut AnyConnection,
+    subscriber: SubscriberId,
+    nonce: &str,
+    fingerprint: &str,
+    (now, since): (Timestamp, Timestamp),
+    most: i64,
+) -> Result<NonceState, sqlx::Error> {
+    sqlx::query("delete from nonce where subscriber_id = $1 and seen_at_us < $2")
+        .bind(subscriber.to_string())
+        .bind(since.as_micros())
+        .execute(&mut *tx)
+        .await?;
+    let done = sqlx::query(
+        "insert into nonce (subscriber_id, nonce, fingerprint, status, content_type, body, seen_at_us) \
+         select $1, $2, $3, 0, '', '', $4 where (select count(*) from nonce where subscriber_id = $1) < $5 \
+         on conflict (subscriber_id, nonce) do nothing",
+    )
+    .bind(subscriber.to_string())
+    .bind(nonce)
+    .bind(fingerprint)
+    .bind(now.as_micros())
+    .bind(most)
+    .execute(&mut *tx)
+    .await?;
+    if done.rows_affected() == 1 {
+        return Ok(NonceState::New);
+    }
+    let row = sqlx::query("select * from nonce where subscriber_id = $1 and nonce = $2")
+        .bind(subscriber.to_string())
+        .bind(nonce)
+        .fetch_optional(tx)
+        .await?;
+    let Some(row) = row else { return Ok(NonceState::TooMany) };
+    Ok(NonceState::Seen(SeenNonce {
+        fingerprint: row.try_get("fingerprint")?,
+        status: u16::try_from(row.try_get::<i64, _>("status")?).unwrap_or(0),
+        content_type: row.try_get("content_type")?,
+        body: row.try_get("body")?,
+        seen_at: Timestamp::from_micros(row.try_get("seen_at_us")?),
+    }))
+}
+
+/// Keeps the answer that a nonce got.
+pub async fn answer_nonce(
+    tx: &mut AnyConnection,
+    subscriber: SubscriberId,
+    nonce: &str,
+    (status, content_type, body): (u16, &str, &str),
+) -> Result<(), sqlx::Error> {
+    sqlx::query("update nonce set status = $3, content_type = $4, body = $5 where subscriber_id = $1 and nonce = $2")
+        .bind(subscriber.to_string())
+        .bind(nonce)
+        .bind(i64::from(status))
+        .bind(content_type)
+        .bind(body)
+        .execute(tx)
+        .await
+        .map(drop)
+}
+
+/// Forgets nonces seen before `before`; for the night watch.
+pub async fn forget_nonces(tx: &mut AnyConnection, before: Timestamp) -> Result<u64, sqlx::Error> {
+    sqlx::query("delete from nonce where seen_at_us < $1").bind(before.as_micros()).execute(tx).await.map(|done| done.rows_affected())
+}
+
+/// Binds a credential to the installation it was first seen with.
+pub async fn bind_device(tx: &mut AnyConnection, id: CredentialId, device: &str) -> Result<(), sqlx::Error> {
+    sqlx::query("update credential set device = $2 where id = $1 and device is null")
+        .bind(id.to_string())
+        .bind(device)
+        .execute(tx)
+        .await
+        .map(drop)
 }
 
 /// Who has verified `number`; more than one for an office line.
