@@ -35,8 +35,8 @@ impl House {
             return counts.clone();
         }
         let mut counts = HashMap::new();
-        for call in self.calls.list() {
-            *counts.entry(call.dialled).or_default() += 1;
+        for dialled in self.calls.list().into_iter().filter_map(|call| call.dialled) {
+            *counts.entry(dialled).or_default() += 1;
         }
         let counts = Arc::new(counts);
         *counted = Some((now, counts.clone()));
