@@ -603,4 +603,4 @@ fn their_id(leg: &mut LegState) -> RequestId {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

@@ -1,0 +1,12 @@
+//! Every behaviour of the core that UDP can show, on raw messages at both ends, under a clock that moves only when told.
+
+#[path = "../../../tests/support/audit.rs"]
+mod audit;
+mod bench;
+mod callee;
+mod caller;
+mod door;
+mod inside;
+mod network;
+
+use bench::{Bench, PEER, header, param, sdp, status};

@@ -1,0 +1,1 @@
+//! Two cores over a bad network.
