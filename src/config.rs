@@ -1,6 +1,7 @@
 //! The settings: one TOML file, made of each room's own small `Config`. `config.default.toml` is the default and its documentation.
 
 use std::fmt;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -126,14 +127,44 @@ impl Config {
     pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
         let Some(file) = file else { return Self::parse(DEFAULTS) };
         let told = |problem: String| ConfigError { file: Some(file.to_owned()), problem };
-        let text = std::fs::read_to_string(file)
-            .map_err(|error| told(format!("cannot read the settings: {error}. Name a readable file with --config")))?;
-        Self::parse(&text).map_err(|error| told(error.problem))
+        let unreadable = |error| told(format!("cannot read the settings: {error}. Name a readable file with --config"));
+        let text = std::fs::read_to_string(file).map_err(unreadable)?;
+        let config = Self::parse(&text).map_err(|error| told(error.problem))?;
+        let mode = std::fs::metadata(file).map_err(unreadable)?.permissions().mode();
+        if mode & 0o007 != 0 && config.shown_database_url() != config.database_url() {
+            return Err(told(format!(
+                "database.url holds a password, and everybody on this machine may read the file (mode {:03o}): chmod 640 it",
+                mode & 0o777
+            )));
+        }
+        Ok(config)
     }
 
     /// Reads settings from text.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
-        toml::from_str(text).map_err(|error| ConfigError { file: None, problem: error.to_string() })
+        let told = |problem: String| ConfigError { file: None, problem };
+        let config: Self = toml::from_str(text).map_err(|error| told(error.to_string()))?;
+        match config.out_of_range() {
+            Some(problem) => Err(told(problem)),
+            None => Ok(config),
+        }
+    }
+
+    /// The first number that makes no sense, by its key.
+    fn out_of_range(&self) -> Option<String> {
+        let bounds = [
+            ("callthrough.life_secs", self.callthrough.life_secs, 15, 120),
+            ("callthrough.late_grace_secs", self.callthrough.late_grace_secs, 0, 60),
+            ("callthrough.max_open_reservations", self.callthrough.max_open_reservations, 1, 100),
+            ("ledger.slice_secs", self.ledger.slice_secs, 1, 3600),
+            ("ledger.longest_call_secs", self.ledger.longest_call_secs, 1, 86_400),
+            ("calls.setup_deadline_secs", self.calls.setup_deadline_secs, 1, 3600),
+            ("calls.silence_secs", self.calls.silence_secs, 1, 60),
+            ("calls.ring_secs", self.calls.ring_secs, 1, 3600),
+            ("calls.longest_call_secs", self.calls.longest_call_secs, 1, 86_400),
+        ];
+        let (key, value, least, most) = bounds.into_iter().find(|(_, value, least, most)| value < least || value > most)?;
+        Some(format!("{key} = {value}: choose {least} to {most}"))
     }
 
     /// The database's address, the embedded file spelled out.
@@ -170,6 +201,9 @@ impl Config {
                 self.http.listen
             ));
         }
+        if self.callthrough.destinations.allow_high_risk {
+            lines.push("callthrough.destinations.allow_high_risk: premium, shared-cost and satellite numbers may be called".into());
+        }
         lines
     }
 
@@ -199,6 +233,19 @@ mod tests {
     fn the_documented_defaults_are_the_defaults() {
         assert_eq!(Config::parse(DEFAULTS).unwrap(), Config::default());
         assert_eq!(Config::parse("").unwrap(), Config::default());
+    }
+
+    #[test]
+    fn a_number_that_makes_no_sense_is_named_with_its_bounds() {
+        let error = Config::parse("callthrough.life_secs = 900").unwrap_err().to_string();
+        assert!(error.contains("callthrough.life_secs = 900") && error.contains("15 to 120"), "{error}");
+    }
+
+    #[test]
+    fn what_is_relaxed_is_said() {
+        assert_eq!(Config::default().relaxed(), Vec::<String>::new());
+        let open = Config::parse("http.listen = \"0.0.0.0:80\"\ncallthrough.destinations.allow_high_risk = true").unwrap();
+        assert_eq!(open.relaxed().len(), 2);
     }
 
     #[test]

@@ -155,3 +155,15 @@ fn a_phone_that_nobody_answers_is_told_so() {
     assert_eq!(output.status.code(), Some(1));
     assert!(complaint(&output).contains("does not answer") && !complaint(&output).contains("secret"), "{}", complaint(&output));
 }
+
+#[test]
+fn a_password_that_everybody_may_read_stops_the_start() {
+    let folder = Folder::new();
+    let settings = folder.settings("database.url = \"postgres://ann:secret@127.0.0.1:1/books\"\n");
+    let readable = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    std::fs::set_permissions(&settings, readable).unwrap();
+    let output = run(&["check"], &settings);
+    let complaint = complaint(&output);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(complaint.contains("database.url") && complaint.contains("chmod") && !complaint.contains("secret"), "{complaint}");
+}
