@@ -1,5 +1,6 @@
 //! The suite.
 
+mod calls;
 mod commands;
 mod mutation;
 mod openapi;

@@ -1,10 +1,12 @@
 //! What the tests against real peers share: the server as a process, SIPp as carrier and destination, the API by HTTP.
 
+pub mod carrier;
 pub mod door;
 pub mod folder;
 pub mod peer;
 pub mod server;
 pub mod sipp;
+pub mod switchboard;
 pub mod world;
 
 use std::time::Duration;
@@ -26,6 +28,20 @@ pub fn eventually<T>(patience: Duration, mut found: impl FnMut() -> Option<T>) -
         }
         std::thread::sleep(LOOK_AGAIN);
     }
+}
+
+/// Waits inside a runtime for something that is about to become true; who waits longer than this has found a bug.
+pub async fn until<T>(what: &str, mut seen: impl AsyncFnMut() -> Option<T>) -> T {
+    const PATIENCE: Duration = Duration::from_secs(10);
+    let looking = async {
+        loop {
+            if let Some(seen) = seen().await {
+                return seen;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, looking).await.unwrap_or_else(|_| panic!("waited in vain: {what}"))
 }
 
 /// Whether the long forms of the tests were asked for.

@@ -1,0 +1,10 @@
+//! Stories of calls, over real sockets on this machine, on a clock that is moved by hand.
+
+mod callthrough;
+mod cancel;
+mod carrier_fails;
+mod credit_runs_out;
+mod late_offer;
+mod refused;
+mod restart;
+mod sessions;
