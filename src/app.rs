@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
-
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -14,11 +14,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::b2bua::books::{Books, Setup};
 use crate::b2bua::{self, Wiring};
-
+use crate::callthrough::{Desk, Inventory};
 use crate::config::Config;
 use crate::database::Database;
 use crate::geoip::{GeoIp, GeoIpError};
-use crate::http::{self, TlsError};
+use crate::http::softphone::{Door, House};
+use crate::http::{self, TlsError, softphone};
 use crate::jobs::{self, Watch};
 use crate::rating;
 use crate::sip::Endpoint;
@@ -152,9 +153,21 @@ pub async fn start_with(config: Config, clock: Clock, random: Random) -> Result<
         sealer: Some(sealer),
         calls: calls.clone(),
     };
+    let desk = Desk {
+        database: database.clone(),
+        decks: state.decks.clone(),
+        geoip: geoip.clone(),
+        availability: Arc::new(House::new(state.trunks.clone(), calls.clone(), state.clock.clone())),
+        clock: state.clock.clone(),
+        random: state.random.clone(),
+        config: config.callthrough,
+        ledger: state.ledger.clone(),
+        inventory: Inventory::default(),
+    };
+    let door = Door::new(desk, config.softphone, &state.credentials, state.sealer.clone());
     let stop = CancellationToken::new();
     let jobs = jobs::start(&Watch { config: config.jobs, web: state.clone(), books, geoip }, &stop);
-    let router = http::router(state, Default::default());
+    let router = http::router(state, softphone::router(door));
     let http = tokio::spawn(http::serve(listener, certificates, router, config.http.max_connections, stop.clone()));
     Ok(Running { http_addr, sip_addr, calls, database, stop, http, jobs })
 }

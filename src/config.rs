@@ -29,6 +29,8 @@ pub struct Config {
     pub log: Log,
     /// The web doors.
     pub http: http::Config,
+    /// The door for phones.
+    pub softphone: http::softphone::Config,
     /// The SIP door.
     pub sip: sip::Config,
     /// The switchboard.
@@ -86,6 +88,7 @@ impl Default for Config {
             database: Database::default(),
             log: Log::default(),
             http: http::Config::default(),
+            softphone: http::softphone::Config::default(),
             sip: sip::Config::default(),
             calls: b2bua::Config::default(),
             callthrough: callthrough::Config::default(),

@@ -13,7 +13,7 @@ pub mod store;
 pub use access_number::{AccessNumber, Mode, Rule};
 pub use destination::Destinations;
 pub use dial_string::DialString;
-pub use request::{Answer, Desk, Refused, Request, request};
+pub use request::{Answer, Desk, Inventory, Refused, Request, request};
 pub use reservation::{Claimed, Found, Reservation, State};
 pub use store::Error;
 
