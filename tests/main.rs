@@ -2,6 +2,7 @@
 
 mod calls;
 mod commands;
+mod money;
 mod mutation;
 mod openapi;
 mod sipp;

@@ -9,7 +9,7 @@ pub mod import;
 mod rate;
 pub mod store;
 
-pub use deck::{Decks, Quote, Table};
+pub use deck::{Decks, Prefix, Quote, Shelf, Table};
 pub use rate::{Charge, DENOMINATOR, Rate, Rounding, Segment, numerator, whole_seconds};
 
 /// Settings of the room.

@@ -2,6 +2,7 @@
 
 pub mod carrier;
 pub mod door;
+pub mod desk;
 pub mod folder;
 pub mod peer;
 pub mod server;
