@@ -14,8 +14,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("rating", &["database"]),
     ("subscriber", &["database"]),
     ("trunk", &["database", "sip"]),
-    ("ledger", &["database", "rating"]),
     ("cdr", &["database", "rating", "call"]),
+    ("ledger", &["database", "rating", "cdr"]), // its verification reads the records
     ("callthrough", &["database", "subscriber", "rating", "ledger", "geoip", "trunk"]),
     ("b2bua", &["database", "sip", "sdp", "call", "subscriber", "trunk", "rating", "ledger", "cdr", "callthrough"]),
     ("http", &["database", "subscriber", "trunk", "rating", "ledger", "cdr", "geoip", "callthrough", "b2bua", "call"]),

@@ -284,7 +284,8 @@ impl Books {
         let theirs = Arc::clone(&first);
         let mut work = tokio::spawn(async move {
             let inner = Arc::clone(&books.0);
-            let outcome = books.0.database.write(move |tx| Box::pin(async move { authorise(tx, &inner, &ask).await })).await;
+            let gone = Arc::clone(&theirs);
+            let outcome = books.0.database.write(move |tx| Box::pin(async move { authorise(tx, &inner, &ask, &gone).await })).await;
             if outcome.is_ok() {
                 let in_time = theirs.compare_exchange(WAITING, ANSWERED, Ordering::SeqCst, Ordering::SeqCst).is_ok();
                 if in_time {
@@ -467,7 +468,7 @@ fn is_away(refused: &dyn sqlx::error::DatabaseError) -> bool {
     matches!(refused.kind(), sqlx::error::ErrorKind::Other)
 }
 
-async fn authorise(tx: &mut AnyConnection, books: &Inner, ask: &Authorise) -> Result<Authorised, Undone> {
+async fn authorise(tx: &mut AnyConnection, books: &Inner, ask: &Authorise, waiter: &AtomicU8) -> Result<Authorised, Undone> {
     let (now, config) = (books.clock.timestamp(), &books.setup.ledger);
     let late = match ask.reservation {
         Some(id) => callthrough::store::claim(tx, &books.setup.callthrough, id, ask.call, now).await?.late,
@@ -486,6 +487,9 @@ async fn authorise(tx: &mut AnyConnection, books: &Inner, ask: &Authorise) -> Re
     let slice = ledger::hold::authorise(config, &standing.limits, &standing.account, &standing.usage, &quote.rate)??;
     let hold = HoldId::new(&books.clock, &books.random);
     statements::begin(tx, &books.setup.node, ask, standing.account.id, (hold, &slice, &quote), now).await?;
+    if waiter.load(Ordering::SeqCst) == GIVEN_UP {
+        return Err(Refusal::BooksDown.into());
+    }
     let grant = Grant { hold, funded: Duration::from_secs(slice.funded_secs.into()), more: slice.more };
     Ok(Authorised { grant, quote, late, longest: Duration::from_secs(standing.limits.longest_call_secs.into()) })
 }
