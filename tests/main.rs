@@ -1,5 +1,6 @@
 //! The suite.
 
+mod api;
 mod calls;
 mod commands;
 mod money;

@@ -1,0 +1,367 @@
+//! Stories of the API that one request does not tell: keys, repeated movements, pages, changes that carriers feel at once.
+
+use callthrough::http;
+use serde_json::{Value, json};
+
+use crate::support::door::{Answer, Door};
+
+async fn subscriber(door: &Door, fields: Value) -> Value {
+    let mut wanted = json!({ "name": "Alice", "home_country": "CZ", "currency": "EUR" });
+    wanted.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    let made = door.post("/subscribers", &wanted).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    made.body
+}
+
+fn path(kind: &str, shape: &Value, field: &str) -> String {
+    format!("/{kind}/{}", shape[field].as_str().unwrap())
+}
+
+async fn top_up(door: &Door, account: &str, key: &str, amount: &str) -> Answer {
+    let body = json!({ "amount": { "amount": amount, "currency": "EUR" }, "payment": "pay_1" });
+    door.send("POST", &format!("{account}/top_up"), &[("Idempotency-Key", key)], Some(&body)).await
+}
+
+async fn balance(door: &Door, account: &str) -> String {
+    door.get(account).await.body["balance"]["amount"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn only_a_live_key_opens_the_door() {
+    let door = Door::open().await;
+    let address = format!("http://{}/api/v1/trunks", door.address);
+    let almost = format!("{}x", &door.key.expose()[..door.key.expose().len() - 1]);
+    for authorization in [
+        None,
+        Some("Bearer".to_owned()),
+        Some("Basic eDp5".to_owned()),
+        Some(format!("Bearer {almost}")),
+        Some("Bearer ct_live_".to_owned()),
+    ] {
+        let mut request = door.client.get(&address);
+        if let Some(authorization) = &authorization {
+            request = request.header("authorization", authorization);
+        }
+        let answer = Answer::of(request).await;
+        assert_eq!((answer.status, answer.code()), (401, "unauthorized"), "{authorization:?}");
+        assert_eq!(answer.header("www-authenticate"), "Bearer");
+    }
+    assert_eq!(door.get("/trunks").await.status, 200);
+
+    // The listing never tells the key; a revoked one opens nothing.
+    let keys = door.get("/keys").await;
+    assert!(!keys.text.contains(door.key.expose()));
+    let id = keys.body["items"][0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(door.send("DELETE", &format!("/keys/{id}"), &[], None).await.status, 204);
+    assert_eq!(door.get("/trunks").await.status, 401);
+}
+
+#[tokio::test]
+async fn the_last_use_of_a_key_is_shown_to_the_minute() {
+    let door = Door::open().await;
+    assert_eq!(door.get("/trunks").await.status, 200);
+    // The note is written beside the answer, so a later answer shows it.
+    let mut shown = Value::Null;
+    for _ in 0..1000 {
+        shown = door.get("/keys").await.body["items"][0]["last_used_at"].clone();
+        if !shown.is_null() {
+            break;
+        }
+    }
+    assert_eq!(shown, json!("2026-03-01T12:00:00Z"));
+}
+
+#[tokio::test]
+async fn an_unknown_address_or_method_is_told_in_json() {
+    let door = Door::open().await;
+    assert_eq!((door.get("/nothing").await.status, door.get("/nothing").await.code().to_owned()), (404, "not_found".to_owned()));
+    let answer = door.send("DELETE", "/trunks", &[], None).await;
+    assert_eq!((answer.status, answer.code()), (405, "method_not_allowed"));
+    assert!(answer.header("allow").contains("GET"));
+    let outside = Answer::of(door.client.get(format!("http://{}/", door.address))).await;
+    assert_eq!((outside.status, outside.code()), (404, "not_found"));
+}
+
+#[tokio::test]
+async fn money_moves_once_however_often_the_request_is_sent() {
+    let door = Door::open().await;
+    let account = path("accounts", &subscriber(&door, json!({})).await, "account_id");
+
+    let first = top_up(&door, &account, "key-1", "10.00").await;
+    assert_eq!((first.status, first.header("idempotency-replayed")), (201, ""));
+    assert_eq!(first.body["balance"]["amount"], "10.00");
+    let again = top_up(&door, &account, "key-1", "10.00").await;
+    assert_eq!((again.status, again.header("idempotency-replayed"), &again.text), (201, "true", &first.text));
+    assert_eq!(balance(&door, &account).await, "10.00");
+
+    let other = top_up(&door, &account, "key-1", "20.00").await;
+    assert_eq!((other.status, other.code()), (422, "idempotency_key_used"));
+    let elsewhere = path("accounts", &subscriber(&door, json!({ "name": "Bob" })).await, "account_id");
+    assert_eq!(top_up(&door, &elsewhere, "key-1", "10.00").await.status, 422);
+
+    assert_eq!(top_up(&door, &account, "key-2", "10.00").await.status, 201);
+    assert_eq!((balance(&door, &account).await, balance(&door, &elsewhere).await), ("20.00".to_owned(), "0.00".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forty_requests_at_once_under_one_key_move_money_once() {
+    let door = Door::open().await;
+    let account = path("accounts", &subscriber(&door, json!({})).await, "account_id");
+    let body = json!({ "amount": { "amount": "1.00", "currency": "EUR" }, "payment": "pay_1" }).to_string();
+    let mut requests = tokio::task::JoinSet::new();
+    for _ in 0..40 {
+        let request = door
+            .client
+            .post(format!("http://{}/api/v1{account}/top_up", door.address))
+            .bearer_auth(door.key.expose())
+            .header("Idempotency-Key", "one")
+            .header("content-type", "application/json")
+            .body(body.clone());
+        requests.spawn(Answer::of(request));
+    }
+    let answers = requests.join_all().await;
+    let fresh = answers.iter().filter(|answer| answer.status == 201 && answer.header("idempotency-replayed").is_empty()).count();
+    assert_eq!(fresh, 1);
+    for answer in &answers {
+        let replayed = answer.status == 201;
+        assert!(replayed || (answer.status, answer.code()) == (409, "idempotency_running"), "{} {}", answer.status, answer.text);
+    }
+    assert_eq!(balance(&door, &account).await, "1.00");
+}
+
+#[tokio::test]
+async fn what_was_refused_before_any_work_leaves_the_key_free() {
+    let door = Door::open().await;
+    let account = path("accounts", &subscriber(&door, json!({})).await, "account_id");
+    for amount in ["0.00", "-1.00", "1.0000001", "1,00", "1e3"] {
+        let answer = top_up(&door, &account, "key", amount).await;
+        assert_eq!(
+            (answer.status, answer.body["field"].as_str().map(|field| field.starts_with("amount"))),
+            (400, Some(true)),
+            "{}",
+            answer.text
+        );
+    }
+    let usd = json!({ "amount": { "amount": "1.00", "currency": "USD" }, "payment": "pay_1" });
+    let answer = door.send("POST", &format!("{account}/top_up"), &[("Idempotency-Key", "key")], Some(&usd)).await;
+    assert_eq!((answer.status, &answer.body["field"]), (400, &json!("amount.currency")));
+    let nobody = top_up(&door, "/accounts/acct_01jb3k5m7n9p0q1r2s3t4v5w6y", "key", "1.00").await;
+    assert_eq!(nobody.status, 404);
+    assert_eq!(top_up(&door, &account, "key", "1.00").await.status, 201);
+
+    for headers in [vec![], vec![("Idempotency-Key", "")], vec![("Idempotency-Key", "a"), ("Idempotency-Key", "b")]] {
+        let body = json!({ "amount": { "amount": "1.00", "currency": "EUR" }, "payment": "pay_1" });
+        let answer = door.send("POST", &format!("{account}/top_up"), &headers, Some(&body)).await;
+        assert_eq!((answer.status, answer.code()), (400, "idempotency_key"), "{headers:?}");
+    }
+    assert_eq!(balance(&door, &account).await, "1.00");
+}
+
+#[tokio::test]
+async fn a_key_whose_process_died_is_taken_over_after_a_minute() {
+    let door = Door::open().await;
+    let account = path("accounts", &subscriber(&door, json!({})).await, "account_id");
+    assert_eq!(top_up(&door, &account, "key", "1.00").await.status, 201);
+    // As it stands when the process dies between taking the key and doing the work.
+    let died = door
+        .state
+        .database
+        .write(|tx| Box::pin(async move { sqlx::query("update idempotency set status = null, body = null").execute(tx).await.map(drop) }));
+    died.await.unwrap();
+    assert_eq!(top_up(&door, &account, "key", "1.00").await.code(), "idempotency_running");
+    door.state.clock.advance(std::time::Duration::from_secs(61));
+    assert_eq!(top_up(&door, &account, "key", "2.00").await.code(), "idempotency_key_used");
+    assert_eq!(top_up(&door, &account, "key", "1.00").await.status, 201);
+    assert_eq!(balance(&door, &account).await, "1.00", "the posting's own key holds");
+    door.state.clock.advance(http::idempotency::KEPT + std::time::Duration::from_secs(1));
+    assert_eq!(http::idempotency::forget(&door.state).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn adjustments_name_a_person_and_large_ones_two() {
+    let door = Door::open().await;
+    let account = path("accounts", &subscriber(&door, json!({})).await, "account_id");
+    let adjust = async |key: &str, amount: &str, approved_by: Option<&str>| {
+        let mut body = json!({ "amount": { "amount": amount, "currency": "EUR" }, "person": "carol", "note": "test" });
+        if let Some(second) = approved_by {
+            body["approved_by"] = json!(second);
+        }
+        door.send("POST", &format!("{account}/adjust"), &[("Idempotency-Key", key)], Some(&body)).await
+    };
+    assert_eq!(adjust("1", "5.00", None).await.status, 201);
+    assert_eq!(adjust("2", "-2.50", None).await.body["balance"]["amount"], "2.50");
+    assert_eq!(adjust("3", "1000.00", None).await.code(), "second_person_needed");
+    assert_eq!(adjust("4", "1000.00", Some("carol")).await.code(), "second_person_needed");
+    assert_eq!(adjust("5", "1000.00", Some("dave")).await.status, 201);
+    let entries = door.get(&format!("{account}/entries?limit=2")).await.body;
+    assert_eq!((entries["items"][0]["seq"].as_i64(), entries["items"][1]["amount"]["amount"].as_str()), (Some(3), Some("-2.50")));
+    let rest = door.get(&format!("{account}/entries?limit=2&after={}", entries["next"].as_str().unwrap())).await.body;
+    assert_eq!((rest["items"].as_array().unwrap().len(), &rest["next"]), (1, &Value::Null));
+}
+
+#[tokio::test]
+async fn a_subscriber_from_the_first_day_to_the_last() {
+    let door = Door::open().await;
+    let alice = subscriber(&door, json!({ "identities": ["Alice"], "numbers": ["+420601123456"] })).await;
+    let at = path("subscribers", &alice, "id");
+    assert_eq!((&alice["identities"], &alice["numbers"]), (&json!(["alice"]), &json!(["+420601123456"])));
+
+    // Nobody else can be called Alice; a half-made subscriber leaves nothing behind.
+    let other = json!({ "name": "Alice", "home_country": "CZ", "currency": "EUR", "identities": ["second", "ALICE"] });
+    assert_eq!(door.post("/subscribers", &other).await.code(), "conflict");
+    assert_eq!(door.get("/subscribers").await.body["items"].as_array().unwrap().len(), 1);
+
+    for (wanted, found) in [("identity=ALICE", 1), ("identity=second", 0), ("number=%2B420601123456", 1), ("number=%2B420601123457", 0)] {
+        let list = door.get(&format!("/subscribers?{wanted}")).await.body;
+        assert_eq!(list["items"].as_array().unwrap().len(), found, "{wanted}");
+    }
+
+    let token = door.post(&format!("{at}/credentials"), &json!({ "kind": "token", "device": "phone" })).await.body;
+    assert!(token["secret"].as_str().unwrap().len() >= 27);
+    let password = door.post(&format!("{at}/credentials"), &json!({ "kind": "password", "secret": "correct horse" })).await;
+    assert!(password.status == 201 && !password.text.contains("correct horse"), "{}", password.text);
+    let listed = door.get(&format!("{at}/credentials")).await.text;
+    assert!(!listed.contains(token["secret"].as_str().unwrap()) && !listed.contains("argon2"));
+    let credential = format!("{at}/credentials/{}", token["id"].as_str().unwrap());
+    assert_eq!(door.send("DELETE", &credential, &[], None).await.status, 204);
+    assert_eq!(door.send("DELETE", &credential, &[], None).await.status, 404);
+
+    let patch = async |fields: Value| door.send("PATCH", &at, &[], Some(&fields)).await;
+    let changed = patch(json!({ "max_price": { "amount": "0.1234567", "currency": "EUR" }, "max_calls": 3 })).await.body;
+    assert_eq!(
+        (&changed["max_price"]["amount"], &changed["max_calls"], &changed["name"]),
+        (&json!("0.1234567"), &json!(3), &json!("Alice"))
+    );
+    assert_eq!(patch(json!({ "max_calls": null })).await.body["max_calls"], Value::Null);
+    for (fields, field) in [
+        (json!({ "nonsense": 1 }), ""),
+        (json!({ "id": "sub_1" }), ""),
+        (json!({ "enabled": "yes" }), "enabled"),
+        (json!({ "home_country": null }), "home_country"),
+        (json!({ "name": " " }), "name"),
+        (json!({ "locale": "english!" }), "locale"),
+        (json!({ "access_wish": "12" }), "access_wish"),
+        (json!({ "deck_id": "deck_01jb3k5m7n9p0q1r2s3t4v5w6y" }), "deck_id"),
+        (json!({ "max_price": { "amount": "-1", "currency": "EUR" } }), "max_price"),
+        (json!([]), ""),
+    ] {
+        let answer = patch(fields.clone()).await;
+        let told = answer.body["field"].as_str().unwrap_or_default();
+        assert_eq!((answer.status, told.starts_with(field)), (400, true), "{fields}: {}", answer.text);
+    }
+
+    assert_eq!(door.send("DELETE", &at, &[], None).await.status, 204);
+    let gone = door.get(&at).await.body;
+    assert_eq!((&gone["enabled"], &gone["numbers"], &gone["identities"]), (&json!(false), &json!([]), &json!([])));
+}
+
+#[tokio::test]
+async fn calls_use_a_changed_trunk_at_once() {
+    let door = Door::open().await;
+    let trunk = json!({ "name": "carrier", "addresses": ["192.0.2.0/24"], "target": "192.0.2.7:5070" });
+    let made = door.post("/trunks", &trunk).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    let source = "192.0.2.1:5060".parse().unwrap();
+    let known = || door.state.trunks.identify(source).map(|trunk| trunk.name.clone());
+    let taken = || door.state.trunks.candidates("+420601123456".parse().unwrap()).len();
+    assert_eq!((known().as_deref(), taken()), (Some("carrier"), 1));
+
+    for (wrong, status, field) in [
+        (json!({ "name": "carrier" }), 409, "name"),
+        (json!({ "name": "twin", "addresses": ["192.0.2.0/24"] }), 409, "addresses"),
+        (json!({ "name": "x", "addresses": ["everywhere"] }), 400, "addresses[0]"),
+        (json!({ "name": "x", "target": "sip:carrier" }), 400, "target"),
+        (json!({ "name": "x", "identity": [] }), 400, "identity"),
+        (json!({ "name": "x", "format_out": "national" }), 400, "country"),
+        (json!({ "name": "x", "adresses": [] }), 400, "adresses"),
+        (json!({ "name": "" }), 400, "name"),
+        (json!({}), 400, ""),
+    ] {
+        let answer = door.post("/trunks", &wrong).await;
+        assert_eq!((answer.status, answer.body["field"].as_str().unwrap_or_default()), (status, field), "{wrong}: {}", answer.text);
+    }
+
+    let at = path("trunks", &made.body, "id");
+    assert_eq!(door.send("PATCH", &at, &[], Some(&json!({ "enabled": false }))).await.status, 200);
+    assert_eq!((known(), taken()), (None, 0));
+    assert_eq!(door.send("PATCH", &at, &[], Some(&json!({ "enabled": true, "destinations": ["44"] }))).await.status, 200);
+    assert_eq!((known().as_deref(), taken()), (Some("carrier"), 0));
+    assert_eq!(door.send("DELETE", &at, &[], None).await.status, 204);
+    assert_eq!(known(), None);
+}
+
+#[tokio::test]
+async fn pages_go_through_everything_once() {
+    let door = Door::open().await;
+    for index in 0..7 {
+        let made = door.post("/access-numbers", &json!({ "number": format!("+1555123000{index}"), "country": "US" })).await;
+        assert_eq!(made.status, 201, "{}", made.text);
+    }
+    let (mut seen, mut after) = (Vec::new(), String::new());
+    for length in [3, 3, 1] {
+        let page = door.get(&format!("/access-numbers?limit=3{after}")).await.body;
+        let items = page["items"].as_array().unwrap();
+        assert_eq!(items.len(), length);
+        seen.extend(items.iter().map(|item| item["number"].as_str().unwrap().to_owned()));
+        after = page["next"].as_str().map(|next| format!("&after={}", next.replace('+', "%2B"))).unwrap_or_default();
+    }
+    assert_eq!((seen.len(), after.as_str()), (7, ""));
+    seen.dedup();
+    assert_eq!(seen.len(), 7);
+    for wrong in ["limit=0", "limit=501", "limit=x", "limit=-1", "nonsense=1", "after=x"] {
+        let answer = door.get(&format!("/access-numbers?{wrong}")).await;
+        assert_eq!((answer.status, answer.code()), (400, "bad_request"), "{wrong}: {}", answer.text);
+    }
+}
+
+#[tokio::test]
+async fn a_broken_body_is_told_with_its_field() {
+    let door = Door::open().await;
+    let at = format!("http://{}/api/v1/decks", door.address);
+    for (kind, body, status, code) in [
+        ("application/json", "{", 400, "bad_request"),
+        ("application/json", "", 400, "bad_request"),
+        ("application/json", "{\"name\":\"a\",\"currency\":\"EUR\"} x", 400, "bad_request"),
+        ("application/json", "{\"name\":\"\u{7}\",\"currency\":\"EUR\"}", 400, "bad_request"),
+        ("application/json", "{\"name\":\"a\",\"currency\":\"EUR\",\"currency\":\"USD\"}", 400, "bad_request"),
+        ("text/plain", "{\"name\":\"a\",\"currency\":\"EUR\"}", 415, "unsupported_media_type"),
+        ("", "{\"name\":\"a\",\"currency\":\"EUR\"}", 415, "unsupported_media_type"),
+        ("application/json; charset=utf-8", "{\"name\":\"a\",\"currency\":\"EUR\"}", 201, ""),
+        ("application/json", "{\"name\":\"a\",\"currency\":\"EUR\"}", 409, "conflict"),
+    ] {
+        let answer = Answer::of(door.client.post(&at).bearer_auth(door.key.expose()).header("content-type", kind).body(body)).await;
+        assert_eq!((answer.status, answer.code()), (status, code), "{kind} {body}: {}", answer.text);
+    }
+    let nested = door
+        .post(
+            "/subscribers",
+            &json!({ "name": "A", "home_country": "CZ", "currency": "EUR", "spend_cap": { "amount": 5, "currency": "EUR" } }),
+        )
+        .await;
+    assert_eq!(nested.body["field"], "spend_cap.amount");
+}
+
+#[tokio::test]
+async fn numbers_of_calls_are_exported_without_formulas() {
+    let door = Door::open().await;
+    let written = door.state.database.write(|tx| {
+        Box::pin(async move {
+            sqlx::query(
+                "insert into cdr (call_id, caller, dialled, trunk_in, cause, began_at_us, ended_at_us) values \
+                 ('call_01jb3k5m7n9p0q1r2s3t4v5w6x', '+420601123456', '=cmd()', '@carrier', 'no_reservation', 1, 2)",
+            )
+            .execute(tx)
+            .await
+            .map(drop)
+        })
+    });
+    written.await.unwrap();
+    let file = door.get("/cdrs.csv").await;
+    assert_eq!(file.header("content-type"), "text/csv; charset=utf-8; header=present");
+    let mut rows = csv::Reader::from_reader(file.text.as_bytes());
+    let row = rows.records().next().unwrap().unwrap();
+    let headings = rows.headers().unwrap().clone();
+    let cell = |name: &str| row.get(headings.iter().position(|heading| heading == name).unwrap()).unwrap().to_owned();
+    assert_eq!((cell("caller").as_str(), cell("dialled").as_str(), cell("trunk_in").as_str()), ("'+420601123456", "'=cmd()", "'@carrier"));
+    assert_eq!((cell("cause").as_str(), cell("charge").as_str()), ("no_reservation", ""));
+}
