@@ -151,8 +151,6 @@ enum LegAlarm {
     Repeat(u32),
     /// The ACK to our 2xx of this number will not come.
     NoAck(u32),
-    /// The INVITE that we cancelled should have ended by now.
-    Cancelled,
     /// The latest provisional once more.
     Remind,
 }
@@ -271,7 +269,6 @@ impl Core {
                 self.with_leg(id, |core, leg| match alarm {
                     LegAlarm::Repeat(cseq) => core.repeat_answer(id, leg, cseq, true),
                     LegAlarm::NoAck(cseq) => core.no_ack(id, leg, cseq),
-                    LegAlarm::Cancelled => core.cancel_unheard(leg),
                     LegAlarm::Remind => core.remind(id, leg),
                 });
             }

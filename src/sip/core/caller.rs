@@ -4,14 +4,14 @@ use std::net::SocketAddr;
 
 use super::outside::stored;
 use super::words::{ALLOW, Builder as _, body_of, reason_of, retry_after};
-use super::{Alarm, Core, LegAlarm, Output};
+use super::{Alarm, Core, Output};
 use crate::sip::dialog::invite::{AckDue, Cancel, Inviting, LegState, SentAck, Stage};
 use crate::sip::dialog::{Dialog, Forks, route, tag_text};
 use crate::sip::endpoint::Source;
 use crate::sip::leg::{Body, ByWhom, EarlyDialogId, LegEvent, LegId, OutgoingInvite, Reason, Target};
 use crate::sip::msg::{CSeq, Message, Method, Name, NameAddr, Request, SipCallId, Status, Tag, Uri};
 use crate::sip::target::{Address, HostPort};
-use crate::sip::transaction::{Machine, TransactionId, User};
+use crate::sip::transaction::{Letter, Machine, TransactionId, User};
 
 /// Early dialog numbers start here for answers that had not rung.
 const NO_EARLY: EarlyDialogId = EarlyDialogId(0);
@@ -239,18 +239,12 @@ impl Core {
         let Ok(invite) = Message::parse(invite.clone()) else { return };
         let Some(branch) = crate::sip::transaction::table::branch_number(invite.via().branch()) else { return };
         inviting.cancel = Cancel::Sent;
+        let cancelled = inviting.transaction;
         let (socket, to) = (transaction.socket, transaction.to.clone());
         let bytes = Request::cancel_for(&invite).reason(reason.as_ref()).encode();
-        self.timers.arm(self.now + self.settings.intervals.patience(), Alarm::Leg(id, LegAlarm::Cancelled));
+        // RFC 3261 §9.1: an INVITE whose CANCEL brings no final response within 64·T1 is over.
+        self.timers.arm(self.now + self.settings.intervals.patience(), Alarm::Transaction(cancelled, Letter::C));
         self.start_client(Some(leg), User::Parting(id), socket, to, (branch, true), bytes, false);
-    }
-
-    /// RFC 3261 §9.1: an INVITE whose CANCEL brings no final response within 64·T1 is over.
-    pub(super) fn cancel_unheard(&mut self, leg: &mut LegState) {
-        let Stage::Inviting(inviting) = &leg.stage else { return };
-        let transaction = inviting.transaction;
-        leg.stage = Stage::Leaving { bye: None };
-        self.perform(transaction, crate::sip::transaction::Acts { over: true, ..Default::default() });
     }
 
     /// The INVITE brought no answer at all, or could not leave.
@@ -267,7 +261,7 @@ impl Core {
         let _ = id;
         self.ack_command(leg, None);
         leg.stage = Stage::Leaving { bye: None };
-        leg.mine.clear();
+        self.forget_mine(leg);
         leg.unacked.clear();
         if let Some(mut dialog) = leg.dialog.take() {
             self.send_bye(leg, &mut dialog, reason);

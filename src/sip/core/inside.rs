@@ -5,14 +5,16 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::words::{ALLOW, Builder as _, CAN, body_of, reason_of, retry_after};
-use super::{Core, their_id};
+use super::{Alarm, Core, their_id};
 use crate::sip::dialog::invite::{AckDue, LegState, MAX_MINE, MAX_THEIRS, Mine, Stage, Theirs, Unacked};
 use crate::sip::leg::{Body, ByWhom, Header, InDialog, LegEvent, LegId, RequestId};
 use crate::sip::msg::{Message, Method, Name, Response, Status, screen_request};
-use crate::sip::transaction::{TransactionId, User};
+use crate::sip::transaction::{Letter, TransactionId, User};
 
 /// RFC 3261 §14.2: an early second INVITE is told to come back within ten seconds.
 const COME_BACK_SECS: u64 = 10;
+/// How long a re-INVITE may stay at a provisional response: as long as RFC 3261 §16.6 gives a proxy's.
+const REINVITE: Duration = Duration::from_mins(3);
 
 impl Core {
     pub(super) fn inside(&mut self, id: LegId, leg: &mut LegState, socket: usize, source: SocketAddr, request: &Message) {
@@ -58,7 +60,7 @@ impl Core {
         // An ACK still due goes, so that the far end's INVITE transaction ends too.
         self.ack_command(leg, None);
         leg.unacked.clear();
-        leg.mine.clear();
+        self.forget_mine(leg);
         leg.stage = Stage::Leaving { bye: None };
         self.finish(id, leg, LegEvent::HungUp { reason, by: ByWhom::Remote });
     }
@@ -209,9 +211,19 @@ impl Core {
             message = message.header(Name::Allow, ALLOW);
         }
         let bytes = message.add(headers).carry(body.as_ref()).encode();
-        leg.mine.push(Mine { id: request, method, offers });
         let socket = leg.socket;
-        self.start_client(Some(leg), User::Request(id, request), socket, to, (branch, false), bytes, is_invite);
+        let transaction = self.start_client(Some(leg), User::Request(id, request), socket, to, (branch, false), bytes, is_invite);
+        leg.mine.push(Mine { id: request, method, offers, transaction });
+        if is_invite {
+            self.timers.arm(self.now + REINVITE, Alarm::Transaction(transaction, Letter::C));
+        }
+    }
+
+    /// Nobody waits for answers any more. A re-INVITE that has only heard a provisional would wait for ever: it gets 64·T1.
+    pub(super) fn forget_mine(&mut self, leg: &mut LegState) {
+        for mine in leg.mine.drain(..) {
+            self.timers.arm(self.now + self.settings.intervals.patience(), Alarm::Transaction(mine.transaction, Letter::C));
+        }
     }
 
     fn told_locally(&mut self, id: LegId, leg: &LegState, request: RequestId, status: Status, retry_after: Option<Duration>) {

@@ -159,6 +159,8 @@ pub struct Mine {
     pub method: InDialog,
     /// Whether it carries an offer.
     pub offers: bool,
+    /// Its transaction.
+    pub transaction: TransactionId,
 }
 
 /// A request of theirs.

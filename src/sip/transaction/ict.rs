@@ -95,7 +95,7 @@ impl ClientInvite {
                 acts.arm(Letter::A, interval * 2);
                 ClientNews::Nothing
             }
-            (State::Calling { .. }, Letter::B) => {
+            (State::Calling { .. }, Letter::B) | (State::Calling { .. } | State::Proceeding, Letter::C) => {
                 acts.over = true;
                 ClientNews::TimedOut
             }
@@ -178,6 +178,17 @@ mod tests {
         assert_eq!(hears(&mut machine, 180).0, ClientNews::Nothing);
         assert_eq!(hears(&mut machine, 486).0, ClientNews::Nothing);
         assert!(fires(&mut machine, Letter::M).1.over);
+    }
+
+    #[test]
+    fn timer_c_ends_what_stays_at_a_provisional() {
+        let (mut machine, _) = started(false);
+        hears(&mut machine, 180);
+        let (news, acts) = fires(&mut machine, Letter::C);
+        assert_eq!((news, acts.over), (ClientNews::TimedOut, true));
+        let (mut machine, _) = started(false);
+        hears(&mut machine, 200);
+        assert!(!fires(&mut machine, Letter::C).1.over);
     }
 
     #[test]

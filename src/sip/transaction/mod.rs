@@ -28,6 +28,8 @@ pub enum Letter {
     A,
     /// The INVITE has had time enough.
     B,
+    /// The far end is at it, but has had time enough all the same (§16.6); armed by whoever wants it.
+    C,
     /// The ACK has answered repeats long enough.
     D,
     /// The request again.

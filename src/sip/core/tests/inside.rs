@@ -310,3 +310,25 @@ fn what_waits_for_the_switchboard_is_answered_when_the_call_ends() {
         ["BYE sip:bob@198.51.100.1:5060 SIP/2.0", "SIP/2.0 481 Call/Transaction Does Not Exist", "SIP/2.0 487 Request Terminated"]
     );
 }
+
+#[test]
+fn a_reinvite_that_stays_at_a_provisional_does_not_stay_for_ever() {
+    let mut bench = Bench::new();
+    let (leg, _, _) = bench.answered();
+    bench.ask(leg, InDialog::Reinvite, Some(sdp("ours")));
+    let reinvite = bench.last();
+    bench.hear(PEER, &reply(&reinvite, "100 Trying", "", "", ""));
+    bench.hang_up(leg);
+    let bye = bench.last();
+    bench.hear(PEER, &reply(&bye, "200 OK", "", "", ""));
+    bench.ends_clean();
+
+    let mut bench = Bench::new();
+    let (leg, _, _) = bench.answered();
+    bench.events();
+    bench.ask(leg, InDialog::Reinvite, Some(sdp("ours")));
+    let reinvite = bench.last();
+    bench.hear(PEER, &reply(&reinvite, "100 Trying", "", "", ""));
+    bench.pass(180_000);
+    assert!(matches!(&bench.events()[..], [LegEvent::Response { status: 408, .. }, LegEvent::HungUp { by: ByWhom::Timeout, .. }]));
+}
