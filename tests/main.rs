@@ -6,6 +6,7 @@ mod commands;
 mod money;
 mod mutation;
 mod openapi;
+mod readme;
 mod sipp;
 mod support;
 mod tidy;

@@ -268,8 +268,8 @@ fn what_to_try(running: &Running, world: &World, key: &str) -> Vec<String> {
     let web = format!("http://{}", running.http_addr);
     let ben = &world.ben;
     vec![
-        format!("curl -i -H 'X-Forwarded-Proto: https' '{web}/callthrough?u={}&p={}&to=%2B15551230177'", ben.user, ben.token),
-        format!("curl -i -H 'X-Forwarded-Proto: https' '{web}/callthrough?u={}&p={}&to=112'", ben.user, ben.token),
+        format!("curl -i '{web}/callthrough?u={}&p={}&to=%2B15551230177'", ben.user, ben.token),
+        format!("curl -i '{web}/callthrough?u={}&p={}&to=112'", ben.user, ben.token),
         format!("curl -H 'Authorization: Bearer {key}' {web}/api/v1/cdrs"),
         format!("curl -H 'Authorization: Bearer {key}' {web}/api/v1/accounts/{}", world.ada.account),
     ]
