@@ -3,6 +3,7 @@
 mod api;
 mod calls;
 mod commands;
+mod load;
 mod money;
 mod mutation;
 mod openapi;

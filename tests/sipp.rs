@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::sipp::{CARRIER, FIRST, SECOND, Script, Sipp, free_address};
+use crate::support::sipp::{FIRST, SECOND, Script, Sipp, free_address};
 use crate::support::world::{ACCESS_NUMBER, DESTINATION, MICROS_A_SECOND, Phone, World, micros};
 
 /// The number of the phone in most stories.

@@ -1,13 +1,14 @@
 //! What the tests against real peers share: the server as a process, SIPp as carrier and destination, the API by HTTP.
 
 pub mod carrier;
-pub mod door;
 pub mod desk;
+pub mod door;
 pub mod folder;
 pub mod peer;
 pub mod server;
 pub mod sipp;
 pub mod switchboard;
+pub mod traffic;
 pub mod world;
 
 use std::time::Duration;

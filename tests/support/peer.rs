@@ -58,6 +58,61 @@ pub fn description(ip: std::net::IpAddr) -> String {
     format!("v=0\r\no=peer 1 1 IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\nm=audio 6000 RTP/AVP 0\r\n")
 }
 
+/// The response to a request: its headers, our tag, and a description when there is something to describe.
+pub fn response(request: &Message, status: &str, here: SocketAddr, described: bool) -> String {
+    let mut text = format!("SIP/2.0 {status}\r\n");
+    for line in request.text.lines().skip(1).take_while(|line| !line.is_empty()) {
+        let name = line.split(':').next().unwrap_or_default().trim().to_ascii_lowercase();
+        match name.as_str() {
+            "to" if !line.contains("tag=") => drop(write!(text, "{line};tag=peer{}\r\n", here.port())),
+            "via" | "from" | "to" | "call-id" | "cseq" | "record-route" => drop(write!(text, "{line}\r\n")),
+            _ => {}
+        }
+    }
+    let body = if described { description(here.ip()) } else { String::new() };
+    let kind = if described { "Content-Type: application/sdp\r\n" } else { "" };
+    let _ = write!(text, "Contact: <sip:{here}>\r\n{kind}Content-Length: {}\r\n\r\n{body}", body.len());
+    text
+}
+
+/// An INVITE of `caller` for `dialled`.
+pub fn invite(here: SocketAddr, server: SocketAddr, caller: &str, dialled: &str, call_id: &str) -> String {
+    let body = description(here.ip());
+    format!(
+        "INVITE sip:{dialled}@{server} SIP/2.0\r\nVia: SIP/2.0/UDP {here};branch=z9hG4bK{call_id}1\r\nMax-Forwards: 70\r\n\
+         From: <sip:{caller}@{here}>;tag=a{call_id}\r\nTo: <sip:{dialled}@{server}>\r\nCall-ID: {call_id}\r\nCSeq: 1 INVITE\r\n\
+         Contact: <sip:{caller}@{here}>\r\nContent-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+/// The ACK of a final response to that INVITE.
+pub fn ack(invite: &str, response: &Message) -> String {
+    let accepted = response.line().starts_with("SIP/2.0 2");
+    let message = Message { text: invite.to_owned(), from: response.from };
+    let (uri, branch) = if accepted {
+        (response.contact(), format!("{}k", message.header("Via")))
+    } else {
+        (message.line().split(' ').nth(1).expect("a request has a URI").to_owned(), message.header("Via").to_owned())
+    };
+    format!(
+        "ACK {uri} SIP/2.0\r\nVia: {branch}\r\nMax-Forwards: 70\r\nFrom: {}\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: 1 ACK\r\n\
+         Content-Length: 0\r\n\r\n",
+        message.header("From"),
+        response.header("To"),
+        message.header("Call-ID"),
+    )
+}
+
+/// A BYE within a dialog.
+pub fn bye(here: SocketAddr, uri: &str, from: &str, to: &str, call_id: &str) -> String {
+    format!(
+        "BYE {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {here};branch=z9hG4bKbye{}{call_id}\r\nMax-Forwards: 70\r\nFrom: {from}\r\nTo: {to}\r\n\
+         Call-ID: {call_id}\r\nCSeq: 7 BYE\r\nContent-Length: 0\r\n\r\n",
+        here.port(),
+    )
+}
+
 impl Peer {
     /// A party at a free port there.
     pub fn at(ip: Ipv4Addr) -> Self {
@@ -111,36 +166,14 @@ impl Peer {
         std::iter::from_fn(|| self.hears_one_of(kinds, quiet)).collect()
     }
 
-    /// Answers a request: its headers, our tag, and a description when there is something to describe.
+    /// Answers a request.
     pub fn answers(&mut self, request: &Message, status: &str, described: bool) {
-        let mut text = format!("SIP/2.0 {status}\r\n");
-        for line in request.text.lines().skip(1).take_while(|line| !line.is_empty()) {
-            let name = line.split(':').next().unwrap_or_default().trim().to_ascii_lowercase();
-            match name.as_str() {
-                "to" if !line.contains("tag=") => drop(write!(text, "{line};tag=peer{}\r\n", self.address.port())),
-                "via" | "from" | "to" | "call-id" | "cseq" | "record-route" => drop(write!(text, "{line}\r\n")),
-                _ => {}
-            }
-        }
-        let _ = write!(text, "Contact: <sip:{}>\r\n", self.address);
-        let body = if described { description(self.address.ip()) } else { String::new() };
-        if described {
-            text.push_str("Content-Type: application/sdp\r\n");
-        }
-        let _ = write!(text, "Content-Length: {}\r\n\r\n{body}", body.len());
-        self.send(&text, request.from);
+        self.send(&response(request, status, self.address, described), request.from);
     }
 
     /// An INVITE of `caller` for `dialled`; the text is needed again for its ACK and CANCEL.
     pub fn invites(&mut self, server: SocketAddr, caller: &str, dialled: &str, call_id: &str) -> String {
-        let body = description(self.address.ip());
-        let here = self.address;
-        let text = format!(
-            "INVITE sip:{dialled}@{server} SIP/2.0\r\nVia: SIP/2.0/UDP {here};branch=z9hG4bK{call_id}1\r\nMax-Forwards: 70\r\n\
-             From: <sip:{caller}@{here}>;tag=a{call_id}\r\nTo: <sip:{dialled}@{server}>\r\nCall-ID: {call_id}\r\nCSeq: 1 INVITE\r\n\
-             Contact: <sip:{caller}@{here}>\r\nContent-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
+        let text = invite(self.address, server, caller, dialled, call_id);
         self.send(&text, server);
         text
     }
@@ -155,31 +188,12 @@ impl Peer {
 
     /// The ACK of a final response to an INVITE of ours.
     pub fn acknowledges(&mut self, invite: &str, response: &Message, server: SocketAddr) {
-        let accepted = response.line().starts_with("SIP/2.0 2");
-        let message = Message { text: invite.to_owned(), from: self.address };
-        let (uri, branch) = if accepted {
-            (response.contact(), format!("{}k", message.header("Via")))
-        } else {
-            (message.line().split(' ').nth(1).expect("a request has a URI").to_owned(), message.header("Via").to_owned())
-        };
-        let text = format!(
-            "ACK {uri} SIP/2.0\r\nVia: {branch}\r\nMax-Forwards: 70\r\nFrom: {}\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: 1 ACK\r\nContent-Length: 0\r\n\r\n",
-            message.header("From"),
-            response.header("To"),
-            message.header("Call-ID"),
-        );
-        self.send(&text, server);
+        self.send(&ack(invite, response), server);
     }
 
     /// A BYE within a dialog: from us, to them.
     pub fn hangs_up(&mut self, uri: &str, from: &str, to: &str, call_id: &str, server: SocketAddr) {
-        let here = self.address;
-        let text = format!(
-            "BYE {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {here};branch=z9hG4bKbye{}{call_id}\r\nMax-Forwards: 70\r\nFrom: {from}\r\nTo: {to}\r\n\
-             Call-ID: {call_id}\r\nCSeq: 7 BYE\r\nContent-Length: 0\r\n\r\n",
-            here.port(),
-        );
-        self.send(&text, server);
+        self.send(&bye(self.address, uri, from, to, call_id), server);
     }
 
     /// Everything sent and heard.

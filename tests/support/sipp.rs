@@ -218,7 +218,8 @@ impl Sipp {
         let _ = self.child.wait();
     }
 
-    fn is_over(&mut self) -> bool {
+    /// Whether it has ended by itself.
+    pub fn is_over(&mut self) -> bool {
         if self.status.is_none() {
             self.status = self.child.try_wait().ok().flatten().map(|status| status.code().unwrap_or(-1));
         }

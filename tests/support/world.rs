@@ -38,6 +38,16 @@ impl Api {
         Self { runtime, client, base: format!("http://{http}"), key }
     }
 
+    /// Waits for something on this thread.
+    pub fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
+    }
+
+    /// The same API for tasks.
+    pub fn speaker(&self) -> Speaker {
+        Speaker { client: self.client.clone(), base: self.base.clone(), key: self.key.clone() }
+    }
+
     /// Sends a request as built; status and body.
     fn send(&self, request: reqwest::RequestBuilder) -> (u16, String) {
         self.runtime.block_on(async {
@@ -82,9 +92,7 @@ impl Api {
     /// POST with a key of its own.
     #[track_caller]
     pub fn post(&self, path: &str, body: &Value) -> Value {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let key = format!("test-{}", COUNT.fetch_add(1, Ordering::Relaxed));
-        self.told(path, self.client.post(self.url(path)).header("Idempotency-Key", key).json(body))
+        self.told(path, self.client.post(self.url(path)).header("Idempotency-Key", fresh_key()).json(body))
     }
 
     /// PATCH.
@@ -98,6 +106,31 @@ impl Api {
     pub fn post_csv(&self, path: &str, csv: &str) -> Value {
         self.told(path, self.client.post(self.url(path)).header("Content-Type", "text/csv").body(csv.to_owned()))
     }
+}
+
+/// Speaks to the API from a task.
+pub struct Speaker {
+    client: reqwest::Client,
+    base: String,
+    key: String,
+}
+
+impl Speaker {
+    /// POST with a key of its own.
+    pub async fn post(&self, path: &str, body: &Value) -> Value {
+        let request = self.client.post(format!("{}/api/v1{path}", self.base)).bearer_auth(&self.key);
+        let answer = request.header("Idempotency-Key", fresh_key()).json(body).send().await;
+        let answer = answer.unwrap_or_else(|error| panic!("the server does not answer: {error:?}"));
+        let status = answer.status();
+        let text = answer.text().await.unwrap_or_else(|error| panic!("the answer broke off: {error:?}"));
+        assert!(status.is_success(), "{path}: {status} {text}");
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}: {text}"))
+    }
+}
+
+fn fresh_key() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    format!("test-{}", COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// A subscriber's phone.
@@ -182,17 +215,31 @@ impl World {
 
     /// The same with settings of their own.
     pub fn phone_with(&self, number: &str, credit: &str, settings: &Value) -> Phone {
+        let mut all = json!({ "currency": "EUR" });
+        if let (Value::Object(all), Value::Object(settings)) = (&mut all, settings) {
+            all.extend(settings.clone());
+        }
+        let phone = self.subscriber(number, &all);
+        if credit != "0" {
+            self.top_up(&phone.account, credit);
+        }
+        phone
+    }
+
+    /// A subscriber whose calls another account pays.
+    pub fn phone_on(&self, account: &str, number: &str) -> Phone {
+        self.subscriber(number, &json!({ "account_id": account }))
+    }
+
+    fn subscriber(&self, number: &str, settings: &Value) -> Phone {
         let user = format!("user{}", number.trim_start_matches('+'));
-        let mut subscriber = json!({ "name": user, "home_country": "US", "currency": "EUR", "identities": [user], "numbers": [number] });
+        let mut subscriber = json!({ "name": user, "home_country": "US", "identities": [user], "numbers": [number] });
         if let (Value::Object(subscriber), Value::Object(settings)) = (&mut subscriber, settings) {
             subscriber.extend(settings.clone());
         }
         let made = self.api.post("/subscribers", &subscriber);
         let (id, account) = (text(&made, "id"), text(&made, "account_id"));
         let credential = self.api.post(&format!("/subscribers/{id}/credentials"), &json!({ "kind": "token" }));
-        if credit != "0" {
-            self.top_up(&account, credit);
-        }
         Phone { subscriber: id, account, user, token: text(&credential, "secret"), number: number.to_owned() }
     }
 
