@@ -97,6 +97,11 @@ impl Call {
             (S::Connected { answered_at, grant }, F::NotExtended) => Self::ask_again(now, answered_at, grant),
             (S::Connected { grant, .. }, F::Fired(Timer::CreditLimit)) => self.end(now, Some(grant), Cause::CreditExhausted, None),
             (S::Connected { grant, .. }, F::Fired(Timer::LongestCall)) => self.end(now, Some(grant), Cause::LongestCall, None),
+            // A's CANCEL crossed B's answer and won: A heard 487 and never our 200, so nobody talked and nobody pays.
+            (S::Connected { grant, .. }, F::HungUp(A, Cause::Cancelled)) => {
+                self.state = S::Ringing { grant };
+                self.end(now, Some(grant), Cause::Cancelled, Some(A))
+            }
             (S::Connected { grant, .. }, F::HungUp(side, cause)) => self.end(now, Some(grant), cause, Some(side)),
             (S::Connected { grant, .. }, F::Stopped(cause)) => self.end(now, Some(grant), cause, None),
 
@@ -388,6 +393,15 @@ mod tests {
         assert_eq!(script.last[2], Order::Tell(CallEvent::Ended(Cause::HungUp)));
         let record = script.record();
         assert_eq!((record.duration(), record.side, record.grant, record.tried), (secs(20), Some(Side::A), Some(grant(60)), 1));
+    }
+
+    #[test]
+    fn a_caller_whose_cancel_won_against_the_answer_pays_nothing() {
+        let mut script = Script::connected(60);
+        script.hears(Fact::HungUp(Side::A, Cause::Cancelled));
+        assert_eq!(script.last[0], Order::HangUp(Side::B, Cause::Cancelled));
+        let record = script.record();
+        assert_eq!((record.answered, record.duration(), record.cause), (None, Duration::ZERO, Cause::Cancelled));
     }
 
     #[test]
