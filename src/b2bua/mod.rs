@@ -85,11 +85,13 @@ pub async fn start(wiring: Wiring) -> Handle {
 
 async fn take_calls(board: Arc<Board>, mut incoming: mpsc::Receiver<Incoming>) {
     recovery::recover(&board, &mut incoming).await;
-    let beating = tokio::spawn(beat(board.clone()));
+    let watching = [tokio::spawn(beat(board.clone())), tokio::spawn(recovery::sweep(board.clone()))];
     while let Some(call) = incoming.recv().await {
         take_call(&board, call, None).await;
     }
-    beating.abort();
+    for watch in watching {
+        watch.abort();
+    }
 }
 
 /// Gives the call a task of its own.

@@ -1,6 +1,7 @@
 //! Cleans up behind a process of this node that was killed: both legs hear BYE, the hold is settled at the last heartbeat, the
 //! record is written. Doing it twice changes nothing.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,8 @@ use crate::types::Refusal;
 
 /// Between two tries while the books are away.
 const RETRY: Duration = Duration::from_secs(2);
+/// Between two looks for what was left behind while running: two of them fit into a minute.
+const SWEEP: Duration = Duration::from_secs(25);
 /// Calls that are ended at the same time, so that they share the commits of the books.
 const AT_ONCE: usize = 64;
 
@@ -43,11 +46,31 @@ async fn list(board: &Board) -> Vec<Abandoned> {
     }
 }
 
+/// What slips through while running: a hold that came too late, a record that could not be written. Looks now and then, and ends
+/// what is there at two looks in a row and belongs to no call that is up: a call that is just being written is not left behind.
+pub(super) async fn sweep(board: Arc<Board>) {
+    let mut seen = HashSet::new();
+    loop {
+        board.clock.sleep_until(board.clock.now() + SWEEP).await;
+        let left = match board.books.recover().await {
+            Ok(left) => left,
+            Err(error) => {
+                tracing::warn!(%error, "the books could not be looked over; check the database");
+                continue;
+            }
+        };
+        let left = left.into_iter().filter(|call| board.handle.get(call.call).is_none());
+        let (again, new): (Vec<_>, Vec<_>) = left.partition(|call| seen.contains(&call.call));
+        seen = new.iter().map(|call| call.call).collect();
+        end_all(&board, again).await;
+    }
+}
+
 async fn end_all(board: &Arc<Board>, abandoned: Vec<Abandoned>) {
     if abandoned.is_empty() {
         return;
     }
-    tracing::info!(calls = abandoned.len(), "ending the calls that the last run left behind");
+    tracing::info!(calls = abandoned.len(), "ending calls that were left behind");
     let mut tasks = tokio::task::JoinSet::new();
     for call in abandoned {
         if tasks.len() >= AT_ONCE {
@@ -63,7 +86,7 @@ async fn end(board: Arc<Board>, abandoned: Abandoned) {
         board.endpoint.bye(dialog).await;
     }
     if let Err(error) = board.books.close_abandoned(abandoned.call).await {
-        tracing::error!(call.id = %abandoned.call, %error, "a call of the last run could not be settled; the next start tries again");
+        tracing::error!(call.id = %abandoned.call, %error, "a call that was left behind could not be settled; it is tried again");
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::books::{Authorise, Closing};
-use super::handle::{Entry, Handle};
+use super::handle::Entry;
 use super::incoming::Arrived;
 use super::relay::{Answer, Relay};
 use super::response::{self, Said};
@@ -30,7 +30,7 @@ pub(super) async fn run(board: Arc<Board>, trunk: Arc<Trunk>, incoming: Incoming
             let orders = running.call.step(now, heard);
             running.entry.facts().state = running.call.state().as_str();
             for order in orders {
-                match running.carry_out(order).await {
+                match Box::pin(running.carry_out(order)).await {
                     Then::Go => {}
                     Then::Hear(news) => fact = Some(news),
                     Then::Leave => return,
@@ -85,12 +85,21 @@ struct Attempt {
     millis: u64,
 }
 
-/// Takes the call off the list whatever happens to its task.
-struct Listed(Handle, CallId);
+/// Takes the call off the list whatever happens to its task. Its legs hang up by themselves; its hold does not.
+struct Listed(Arc<Board>, CallId);
 
 impl Drop for Listed {
     fn drop(&mut self) {
-        self.0.leave(self.1);
+        self.0.handle.leave(self.1);
+        if std::thread::panicking() {
+            let (books, id) = (self.0.books.clone(), self.1);
+            tracing::error!(call.id = %id, "the task of a call has died; the call is ended and settled");
+            tokio::spawn(async move {
+                if let Err(error) = books.close_abandoned(id).await {
+                    tracing::error!(call.id = %id, %error, "a dead call could not be settled; the next start does it");
+                }
+            });
+        }
     }
 }
 
@@ -183,7 +192,7 @@ impl Running {
             timers: [None; Timer::ALL.len()],
             job: None,
             _slots: (slot, None),
-            _listed: Listed(board.handle.clone(), id),
+            _listed: Listed(board.clone(), id),
             board,
         };
         for order in orders {
@@ -222,13 +231,13 @@ impl Running {
                 self.job = None;
                 self.answered(answered)
             }
-            event = self.a.event(), if self.a_alive => self.heard_a(event).await,
+            event = self.a.event(), if self.a_alive => Box::pin(self.heard_a(event)).await,
             event = async {
                 match &mut self.b {
                     Some(b) => b.event().await,
                     None => std::future::pending().await,
                 }
-            } => self.heard_b(event).await,
+            } => Box::pin(self.heard_b(event)).await,
         }
     }
 
@@ -651,5 +660,20 @@ impl Board {
             longest: secs(self.config.longest_call_secs),
             ..Limits::default()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of the 12 KiB that a held call may cost, its task is the smaller part: two dialogs and their buffers want the rest.
+    #[test]
+    fn a_held_call_is_small() {
+        const fn task<A, B, C, D, F: Future>(_: fn(A, B, C, D) -> F) -> usize {
+            size_of::<F>()
+        }
+        let bytes = task(run);
+        assert!(bytes <= 2 * 1024, "the task of a call holds {bytes} bytes: box what is rarely needed");
     }
 }

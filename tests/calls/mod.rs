@@ -1,5 +1,6 @@
 //! Stories of calls, over real sockets on this machine, on a clock that is moved by hand.
 
+mod books_fail;
 mod callthrough;
 mod cancel;
 mod carrier_fails;

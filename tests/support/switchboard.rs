@@ -205,6 +205,11 @@ impl Switchboard {
         rating::store::refresh(&self.database, decks, &rating::Config::default(), now).await.unwrap();
     }
 
+    /// Runs a statement on the books, behind everybody's back: how a test makes them fail.
+    pub async fn sabotages(&self, statement: &'static str) {
+        self.database.write(move |tx| Box::pin(async move { sqlx::query(statement).execute(tx).await.map(drop) })).await.unwrap();
+    }
+
     /// The records so far, oldest first, once there are as many.
     pub async fn records(&self, expected: usize) -> Vec<Record> {
         until("the records of the calls", async || {
