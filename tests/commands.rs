@@ -167,3 +167,12 @@ fn a_password_that_everybody_may_read_stops_the_start() {
     assert_eq!(output.status.code(), Some(2));
     assert!(complaint.contains("database.url") && complaint.contains("chmod") && !complaint.contains("secret"), "{complaint}");
 }
+
+#[test]
+fn the_demo_tells_its_story_and_every_step_is_as_told() {
+    let output = program().args(["demo", "--once"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}\n{}", complaint(&output));
+    assert!(said.contains("29 of 29 steps were as told"), "{said}");
+    assert!(said.contains("dial +420601123000") && said.contains("credit_exhausted") && said.contains("503 no circuits"), "{said}");
+}

@@ -12,6 +12,8 @@ use crate::types::E164;
 pub(super) const PRICE: &str = "0.48";
 /// Ada's credit: it pays for 5.6 seconds, so for 5.
 pub(super) const CREDIT: &str = "0.045";
+/// Ada's verified number.
+pub(super) const ADA: &str = "+420601123456";
 /// Ben's credit: as good as endless here.
 const BENS_CREDIT: &str = "10.00";
 
@@ -62,7 +64,7 @@ pub(super) async fn provision(api: &Api, carrier_in: SocketAddr, north: SocketAd
     api.post("/trunks", &json!({ "name": "north", "priority": 10, "addresses": [north.to_string()], "target": north.to_string() })).await?;
     api.post("/trunks", &json!({ "name": "south", "priority": 20, "addresses": [south.to_string()], "target": south.to_string() })).await?;
     Ok(World {
-        ada: person(api, "ada", "Ada Dvořáková", "CZ", "+420601123456", CREDIT).await?,
+        ada: person(api, "ada", "Ada Dvořáková", "CZ", ADA, CREDIT).await?,
         ben: person(api, "ben", "Ben Archer", "GB", "+447700900123", BENS_CREDIT).await?,
     })
 }

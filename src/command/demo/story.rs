@@ -9,7 +9,7 @@ use super::api::Api;
 use super::carrier::{Brought, Carrier};
 use super::checks::Checks;
 use super::ladder::{Ladder, Lane};
-use super::provision::{COUNTRIES, CREDIT, Country, PRICE, Person, World, provision};
+use super::provision::{ADA, COUNTRIES, CREDIT, Country, PRICE, Person, World, provision};
 use crate::app::Running;
 use crate::command::Failure;
 use crate::ledger;
@@ -80,6 +80,7 @@ pub(super) async fn tell(
 
     let record = record_of(api, &world.ada).await?;
     println!("\n{ladder}");
+    check_match(api, &record, &mut checks).await?;
     check_record(&record, &mut checks);
     check_books(api, &world, &before, running, clock, &mut checks).await?;
 
@@ -198,6 +199,18 @@ async fn record_of(api: &Api, person: &Person) -> Result<Value, Failure> {
     Err(Failure::other("the call left no record"))
 }
 
+/// The reservation that turned "this caller, that access number" into the destination.
+async fn check_match(api: &Api, record: &Value, checks: &mut Checks) -> Result<(), Failure> {
+    let reservation = api.get(&format!("/reservations/{}", record["reservation_id"].as_str().unwrap_or_default())).await?;
+    let field = |name: &str| reservation[name].as_str().unwrap_or_default().to_owned();
+    println!("   The match: {} calling {} means {} (reservation {})\n", ADA, field("access_number"), field("destination"), field("id"));
+    checks.same("the access number was chosen by", "geoip", field("rule"));
+    checks.same("the reservation is now", "used", field("state"));
+    checks.same("claimed by the call of the record", &record["call_id"], &reservation["call_id"]);
+    println!();
+    Ok(())
+}
+
 fn check_record(record: &Value, checks: &mut Checks) {
     println!("4. The record and the books, against a calculation by hand\n");
     println!("   {PRICE} EUR a minute by the second = 0.008 EUR a second");
@@ -207,7 +220,7 @@ fn check_record(record: &Value, checks: &mut Checks) {
     for (field, wanted) in [
         ("cause", "credit_exhausted"),
         ("destination", DESTINATION),
-        ("caller", "+420601123456"),
+        ("caller", ADA),
         ("dialled", COUNTRIES[0].access_number),
         ("trunk_in", "incoming"),
         ("trunk_out", "south"),
