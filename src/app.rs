@@ -168,7 +168,7 @@ pub async fn start_with(config: Config, clock: Clock, random: Random) -> Result<
     let stop = CancellationToken::new();
     let jobs = jobs::start(&Watch { config: config.jobs, web: state.clone(), books, geoip }, &stop);
     let router = http::router(state, softphone::router(door));
-    let http = tokio::spawn(http::serve(listener, certificates, router, config.http.max_connections, stop.clone()));
+    let http = tokio::spawn(http::serve(listener, certificates, router, config.http.bounds(), stop.clone()));
     Ok(Running { http_addr, sip_addr, calls, database, stop, http, jobs })
 }
 

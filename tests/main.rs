@@ -8,6 +8,7 @@ mod money;
 mod mutation;
 mod openapi;
 mod readme;
+mod server;
 mod sipp;
 mod support;
 mod tidy;

@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use axum::Router;
 
 pub use error::Problem;
-pub use server::{BodyTime, Peer, serve};
+pub use server::{BodyTime, Bounds, Peer, serve};
 pub use tls::{Certificates, TlsError};
 
 use crate::b2bua;
@@ -52,6 +52,11 @@ impl Default for Config {
 }
 
 impl Config {
+    /// How much and how long strangers may take.
+    pub fn bounds(&self) -> Bounds {
+        Bounds { connections: self.max_connections, ..Bounds::default() }
+    }
+
     /// The certificates, if TLS is wanted.
     pub fn certificates(&self) -> Result<Option<Certificates>, TlsError> {
         if self.tls_certificate.as_os_str().is_empty() && self.tls_key.as_os_str().is_empty() {

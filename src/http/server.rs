@@ -30,10 +30,6 @@ use tower::ServiceExt as _;
 use super::error::Problem;
 use super::tls::Certificates;
 
-/// From accepting to the end of the request's head, and between two requests.
-const HEAD_TIME: Duration = Duration::from_secs(10);
-/// From the end of the head to the end of the body.
-const BODY_TIME: Duration = Duration::from_secs(20);
 /// What the last answers may take when the server stops.
 const FAREWELL_TIME: Duration = Duration::from_secs(5);
 /// Bytes of all header lines.
@@ -60,16 +56,27 @@ pub struct Peer {
     pub tls: bool,
 }
 
+/// How much and how long strangers may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Connections at once; more wait.
+    pub connections: usize,
+    /// From accepting to the end of the request's head, and between two requests.
+    pub head: Duration,
+    /// From the end of the head to the end of the body.
+    pub body: Duration,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { connections: 4096, head: Duration::from_secs(10), body: Duration::from_secs(20) }
+    }
+}
+
 /// Serves `router` on `listener` until `stop`, then lets the requests that are being answered end.
-pub async fn serve(
-    listener: TcpListener,
-    certificates: Option<Certificates>,
-    router: Router,
-    max_connections: usize,
-    stop: CancellationToken,
-) {
+pub async fn serve(listener: TcpListener, certificates: Option<Certificates>, router: Router, bounds: Bounds, stop: CancellationToken) {
     let service = bounded(router);
-    let places = Arc::new(Semaphore::new(max_connections.clamp(1, Semaphore::MAX_PERMITS)));
+    let places = Arc::new(Semaphore::new(bounds.connections.clamp(1, Semaphore::MAX_PERMITS)));
     let graceful = GracefulShutdown::new();
     if let Some(certificates) = certificates.clone() {
         tokio::spawn(certificates.watch(stop.clone()));
@@ -95,13 +102,13 @@ pub async fn serve(
                 stream.set_nodelay(true)?;
                 match certificates {
                     None => {
-                        let newer = timeout(HEAD_TIME, speaks_http2(&stream)).await??;
-                        connection(stream, newer, Peer { address, tls: false }, service, watcher).await
+                        let newer = timeout(bounds.head, speaks_http2(&stream)).await??;
+                        connection(stream, newer, Peer { address, tls: false }, bounds, service, watcher).await
                     }
                     Some(certificates) => {
-                        let stream = timeout(HEAD_TIME, certificates.acceptor().accept(stream)).await??;
+                        let stream = timeout(bounds.head, certificates.acceptor().accept(stream)).await??;
                         let newer = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                        connection(stream, newer, Peer { address, tls: true }, service, watcher).await
+                        connection(stream, newer, Peer { address, tls: true }, bounds, service, watcher).await
                     }
                 }
             };
@@ -138,24 +145,25 @@ async fn connection(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     newer: bool,
     peer: Peer,
+    bounds: Bounds,
     service: Router,
     watcher: hyper_util::server::graceful::Watcher,
 ) -> Result<(), BoxError> {
     let builder = auto::Builder::new(TokioExecutor::new());
     let mut builder = if newer { builder.http2_only() } else { builder.http1_only() };
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_headers(HEADER_LINES).max_buf_size(READ_AHEAD);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(bounds.head).max_headers(HEADER_LINES).max_buf_size(READ_AHEAD);
     builder
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS)
         .max_header_list_size(u32::try_from(READ_AHEAD).expect("a small bound"))
-        .keep_alive_interval(HEAD_TIME)
-        .keep_alive_timeout(HEAD_TIME);
+        .keep_alive_interval(bounds.head)
+        .keep_alive_timeout(bounds.head);
     let answer = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
         let service = service.clone();
         async move {
             let body_time = BodyTime(Arc::default());
-            let mut request = request.map(|body| Body::new(TimedBody::new(body, body_time.0.clone())));
+            let mut request = request.map(|body| Body::new(TimedBody::new(body, bounds.body, body_time.0.clone())));
             request.extensions_mut().insert(body_time);
             request.extensions_mut().insert(peer);
             let response = service.oneshot(request).await.unwrap_or_else(|never: Infallible| match never {});
@@ -229,6 +237,7 @@ async fn caught(handler: impl Future<Output = Response>) -> Response {
 struct TimedBody {
     body: Incoming,
     time: Pin<Box<Sleep>>,
+    limit: Duration,
     patient: Arc<AtomicBool>,
 }
 
@@ -245,12 +254,12 @@ impl BodyTime {
 
 /// The body did not arrive in time.
 #[derive(Debug, thiserror::Error)]
-#[error("the body did not arrive within 20 seconds")]
+#[error("the body did not arrive in time")]
 pub struct TooSlow;
 
 impl TimedBody {
-    fn new(body: Incoming, patient: Arc<AtomicBool>) -> Self {
-        Self { body, time: Box::pin(tokio::time::sleep(BODY_TIME)), patient }
+    fn new(body: Incoming, limit: Duration, patient: Arc<AtomicBool>) -> Self {
+        Self { body, time: Box::pin(tokio::time::sleep(limit)), limit, patient }
     }
 }
 
@@ -262,7 +271,7 @@ impl HttpBody for TimedBody {
         match Pin::new(&mut self.body).poll_frame(context) {
             Poll::Ready(frame) => {
                 if self.patient.load(Ordering::Relaxed) {
-                    self.time = Box::pin(tokio::time::sleep(BODY_TIME));
+                    self.time = Box::pin(tokio::time::sleep(self.limit));
                 }
                 Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
             }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use callthrough::b2bua;
 use callthrough::database::Database;
-use callthrough::http::{self, State};
+use callthrough::http::{self, Bounds, State};
 use callthrough::rating::Decks;
 use callthrough::trunk::Trunks;
 use callthrough::types::{Clock, Random, Secret, Timestamp};
@@ -41,11 +41,11 @@ pub struct Answer {
 impl Door {
     /// Opens the doors at 2026-03-01T12:00:00Z by a clock that stands still.
     pub async fn open() -> Self {
-        Self::with(|router| router).await
+        Self::with(Bounds::default(), |router| router).await
     }
 
-    /// The same with something more in front of the router.
-    pub async fn with(more: impl FnOnce(axum::Router) -> axum::Router) -> Self {
+    /// The same with other bounds and with more routes.
+    pub async fn with(bounds: Bounds, more: impl FnOnce(axum::Router) -> axum::Router) -> Self {
         let clock = Clock::manual(Timestamp::parse("2026-03-01T12:00:00Z").unwrap());
         let random = Random::system();
         let folder = std::env::temp_dir().join(format!("callthrough-door-{}", random.alphanumeric(16)));
@@ -67,7 +67,7 @@ impl Door {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
         let router = more(http::router(state.clone(), axum::Router::new()));
-        tokio::spawn(http::serve(listener, None, router, 100, stop.clone()));
+        tokio::spawn(http::serve(listener, None, router, bounds, stop.clone()));
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         Self { state, address, key, client, folder, stop }
     }
