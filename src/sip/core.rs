@@ -251,7 +251,6 @@ impl Core {
             }
             Stage::Inviting(_) => self.cancel(id, leg, reason),
             Stage::Up => {
-                self.drop_theirs(leg);
                 if leg.unacked.iter().any(|unacked| unacked.request.is_none()) {
                     leg.stage = Stage::Leaving { bye: Some(Parting(reason)) };
                 } else {
@@ -407,6 +406,10 @@ impl Core {
     fn with_leg(&mut self, id: LegId, act: impl FnOnce(&mut Self, &mut LegState)) {
         let Some(mut leg) = self.legs.get_mut(&id).and_then(Option::take) else { return };
         act(self, &mut leg);
+        if leg.silent {
+            // Nobody is left to answer what waits.
+            self.drop_theirs(&mut leg);
+        }
         if leg.is_over() {
             self.end(id, &mut leg);
             self.legs.remove(&id);

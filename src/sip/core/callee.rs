@@ -69,7 +69,6 @@ impl Core {
         match &leg.stage {
             // RFC 3261 §13.3.1.4: no ACK after 64·T1: the session ends with BYE.
             Stage::Up => {
-                self.drop_theirs(leg);
                 self.finish(id, leg, LegEvent::HungUp { reason: None, by: ByWhom::Timeout });
                 self.bye(id, leg, Some(&Reason::q850(102, "No ACK")));
             }
@@ -111,7 +110,6 @@ impl Core {
         let Offered { transaction, request, source } = *offered;
         let response = Response::to_from(&request, status, Some(&tag), Some(source)).reason(reason).add(headers).encode();
         let response = if phrase.is_empty() { response } else { rephrase(&response, status, phrase) };
-        self.drop_theirs(leg);
         self.respond(transaction, status, response);
     }
 

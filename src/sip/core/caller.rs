@@ -124,7 +124,6 @@ impl Core {
                 by: ByWhom::Remote,
             };
             leg.stage = Stage::Leaving { bye: None };
-            self.drop_theirs(leg);
             self.finish(id, leg, event);
         }
     }

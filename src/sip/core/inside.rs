@@ -56,7 +56,6 @@ impl Core {
             self.finish(id, leg, LegEvent::Cancelled { reason });
             return self.refuse_offer(leg, Status::REQUEST_TERMINATED, "", None, &[]);
         }
-        self.drop_theirs(leg);
         // An ACK still due goes, so that the far end's INVITE transaction ends too.
         self.ack_command(leg, None);
         leg.unacked.clear();
@@ -81,9 +80,6 @@ impl Core {
         };
         leg.theirs.push(Theirs { id: request_id, method, transaction, request: request.clone(), source });
         self.tell(id, leg, LegEvent::Request { id: request_id, method, body: body_of(request), early });
-        if leg.silent {
-            self.drop_theirs(leg);
-        }
     }
 
     /// Whether their request comes at the wrong time, and whether it should say when to come back.
@@ -304,7 +300,6 @@ impl Core {
 
     /// The far end is gone: the switchboard hears so, and BYE goes in case only one way is.
     fn lost(&mut self, id: LegId, leg: &mut LegState, by: ByWhom) {
-        self.drop_theirs(leg);
         self.finish(id, leg, LegEvent::HungUp { reason: None, by });
         self.bye(id, leg, None);
     }

@@ -332,3 +332,16 @@ fn a_reinvite_that_stays_at_a_provisional_does_not_stay_for_ever() {
     bench.pass(180_000);
     assert!(matches!(&bench.events()[..], [LegEvent::Response { status: 408, .. }, LegEvent::HungUp { by: ByWhom::Timeout, .. }]));
 }
+
+#[test]
+fn a_question_from_a_ringing_phone_is_answered_when_we_give_up() {
+    let mut bench = Bench::new();
+    let (leg, invite) = bench.invite(Some(sdp("offer")));
+    bench.hear(PEER, &reply(&invite, "180 Ringing", "far", "Contact: <sip:far@198.51.100.1>\n", ""));
+    bench.hear(PEER, &from_callee("INFO", 1, &invite, "far", "z9hG4bKin000001", ""));
+    bench.take();
+    bench.hang_up(leg);
+    let mut lines = bench.lines();
+    lines.sort();
+    assert_eq!(lines, ["CANCEL sip:+15551231234@carrier.example.com SIP/2.0", "SIP/2.0 481 Call/Transaction Does Not Exist"]);
+}
