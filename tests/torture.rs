@@ -291,13 +291,13 @@ fn a_broken_request_is_answered_with_what_it_had() {
     for (name, treatment) in EXPECTED {
         let Answered(code) = treatment else { continue };
         let error = Message::parse(bytes(name)).unwrap_err();
-        let answer = error.response().unwrap().encode();
+        let answer = error.response_to("192.0.2.77:5062".parse().unwrap()).unwrap().encode();
         let text = String::from_utf8_lossy(&answer).into_owned();
         assert!(text.starts_with(&format!("SIP/2.0 {code} ")), "{name}: {text}");
         assert!(text.contains("\r\nVia: "), "{name}: {text}");
         assert!(text.ends_with("Content-Length: 0\r\n\r\n"), "{name}: {text}");
     }
-    let answer = Message::parse(bytes("badvers")).unwrap_err().response().unwrap().encode();
+    let answer = Message::parse(bytes("badvers")).unwrap_err().response_to("192.0.2.77:5062".parse().unwrap()).unwrap().encode();
     assert!(answer.windows(27).any(|window| window == b"Call-ID: badvers.31417@c.ex"), "{answer:?}");
     assert!(Message::parse(bytes("badinv01")).unwrap_err().via().is_none());
     assert_eq!(Message::parse(bytes("clerr")).unwrap_err().via().unwrap().host_text(), "host5.example.com");

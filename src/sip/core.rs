@@ -328,7 +328,7 @@ impl Core {
             Ok(message) if message.is_request() => self.request(socket, source, message),
             Ok(message) => self.response(source, &message),
             Err(fault) => {
-                let Some(response) = fault.response() else { return };
+                let Some(response) = fault.response_to(source) else { return };
                 let known = self.classify(source) != Source::Stranger;
                 if known || (self.gate.admit(source.ip(), self.now) && self.settings.strangers == Strangers::Refuse) {
                     let to = fault.via().map_or(source, |via| response_target(&via, source));

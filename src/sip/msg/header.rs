@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use bytes::Bytes;
 
@@ -670,15 +670,6 @@ impl Via {
     pub fn maddr(&self) -> Option<&str> {
         self.params().get("maddr")
     }
-
-    /// Where a response to a request from `source` with this top Via goes over UDP (RFC 3261 §18.2.2, RFC 3581 §4).
-    pub fn response_target(&self, source: SocketAddr) -> SocketAddr {
-        if self.rport().is_some() {
-            return source;
-        }
-        let address = self.maddr().and_then(|maddr| Host::read(maddr).address()).unwrap_or(source.ip());
-        SocketAddr::new(address, self.layout.port.unwrap_or(5060))
-    }
 }
 
 impl fmt::Debug for Via {
@@ -974,14 +965,10 @@ mod tests {
     }
 
     #[test]
-    fn vias_come_apart_and_say_where_to_answer() {
+    fn vias_come_apart() {
         let one = via("SIP / 2.0 / UDP  h.example.com : 5062 ; branch = z9hG4bK7 ; rport ; received=192.0.2.9").unwrap();
         assert_eq!((one.transport(), one.host_text(), one.port(), one.branch()), ("UDP", "h.example.com", Some(5062), "z9hG4bK7"));
         assert_eq!((one.rport(), one.received(), one.is_unique()), (Some(None), Some("192.0.2.9".parse().unwrap()), true));
-        let source = "203.0.113.1:7777".parse().unwrap();
-        assert_eq!(one.response_target(source), source);
-        assert_eq!(via("SIP/2.0/UDP h:5062").unwrap().response_target(source), "203.0.113.1:5062".parse().unwrap());
-        assert_eq!(via("SIP/2.0/UDP h;maddr=192.0.2.50").unwrap().response_target(source), "192.0.2.50:5060".parse().unwrap());
         for wrong in [
             "",
             "x",

@@ -15,7 +15,7 @@ use super::{HeaderLine, Line, Message, Response, Start, limit};
 /// What to do with a message that did not parse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// Answer with this status: [`ParseError::response`] writes it.
+    /// Answer with this status: [`ParseError::response_to`] writes it.
     Reply(Status),
     /// Say nothing: a response, an ACK, a keep-alive, or too little to answer.
     Discard,
@@ -68,19 +68,11 @@ impl ParseError {
         Some(Via::assemble(Bytes::copy_from_slice(&value[..scan.at]), layout))
     }
 
-    /// The response to send, its headers copied from the request as far as they are there; `None` when nothing is to be said.
-    pub fn response(&self) -> Option<Response> {
-        self.write(None)
-    }
-
-    /// The same, with `received` and `rport` of the source filled into the topmost Via when it can be read.
+    /// The response to send, its headers copied from the request as far as they are there, with `received` and `rport` of the source
+    /// filled into the topmost Via when it can be read; `None` when nothing is to be said.
     pub fn response_to(&self, source: SocketAddr) -> Option<Response> {
-        self.write(Some(source))
-    }
-
-    fn write(&self, source: Option<SocketAddr>) -> Option<Response> {
         let mut response = Response::new(self.status()?, Some(self.fault));
-        let mut source = source.zip(self.via());
+        let mut source = self.via().map(|via| (source, via));
         for name in [Name::Via, Name::From, Name::To, Name::CallId, Name::CSeq] {
             for line in self.lines().filter(|line| line.name() == name) {
                 response = match (name, source.take()) {
