@@ -6,10 +6,15 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::http::auth::Variant;
+use crate::http::softphone::mapping::Field;
 use crate::{b2bua, callthrough, geoip, http, jobs, ledger, rating, sip, subscriber};
 
 /// The documented defaults, embedded: what runs when nobody says otherwise.
 pub const DEFAULTS: &str = include_str!("../config.default.toml");
+
+/// Methods a phone may ask with.
+const METHODS: [&str; 4] = ["GET", "POST", "PUT", "DELETE"];
 
 /// Every setting of the server. A key that is missing keeps its default; a key that does not exist is an error.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -147,7 +152,7 @@ impl Config {
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
         let told = |problem: String| ConfigError { file: None, problem };
         let config: Self = toml::from_str(text).map_err(|error| told(error.to_string()))?;
-        match config.out_of_range() {
+        match config.out_of_range().or_else(|| config.wrong_endpoint()) {
             Some(problem) => Err(told(problem)),
             None => Ok(config),
         }
@@ -168,6 +173,27 @@ impl Config {
         ];
         let (key, value, least, most) = bounds.into_iter().find(|(_, value, least, most)| value < least || value > most)?;
         Some(format!("{key} = {value}: choose {least} to {most}"))
+    }
+
+    /// The first address for phones that could not work, or would let anybody in.
+    fn wrong_endpoint(&self) -> Option<String> {
+        let mut seen = Vec::new();
+        self.softphone.endpoint.iter().enumerate().find_map(|(index, endpoint)| {
+            let path = endpoint.path.as_str();
+            let wrong = if endpoint.auth.is_empty() {
+                Some("auth names nothing: name at least one of token, plain, sha1, salted_sha1, digest")
+            } else if endpoint.methods.is_empty() || endpoint.methods.iter().any(|method| !METHODS.contains(&method.as_str())) {
+                Some("methods takes GET, POST, PUT and DELETE; an answer to anything else could not carry a dial string")
+            } else if path.starts_with("/api/") {
+                Some("path begins with /api/, which is the API's: choose another")
+            } else if seen.contains(&path) {
+                Some("path is that of an earlier endpoint: give each its own")
+            } else {
+                None
+            };
+            seen.push(path);
+            wrong.map(|wrong| format!("softphone.endpoint {} (path = \"{path}\"): {wrong}", index + 1))
+        })
     }
 
     /// The database's address, the embedded file spelled out.
@@ -207,6 +233,18 @@ impl Config {
         if self.callthrough.destinations.allow_high_risk {
             lines.push("callthrough.destinations.allow_high_risk: premium, shared-cost and satellite numbers may be called".into());
         }
+        for endpoint in &self.softphone.endpoint {
+            let path = endpoint.path.as_str();
+            lines.extend(endpoint.auth.iter().filter_map(|variant| {
+                let exposes = match variant {
+                    Variant::Token | Variant::Plain => return None,
+                    Variant::Sha1 => "sha1: who copies the hash once can ask forever",
+                    Variant::SaltedSha1 => "salted_sha1: needs app secrets that can be read again",
+                    Variant::Digest => "digest: MD5 is offered beside SHA-256",
+                };
+                Some(format!("softphone.endpoint \"{path}\" takes {exposes}"))
+            }));
+        }
         lines
     }
 
@@ -215,11 +253,20 @@ impl Config {
         let scheme = if self.http.tls_certificate.as_os_str().is_empty() { "http" } else { "https" };
         let web = format!("{scheme}://{}", self.http.listen);
         let sip = self.sip.listen.first().map(ToString::to_string).unwrap_or_default();
-        vec![
-            ("API", format!("curl -H \"Authorization: Bearer $CALLTHROUGH_KEY\" {web}/api/v1/subscribers")),
-            ("softphones", format!("curl '{web}/callthrough?username=USER&password=SECRET&targetNumber=%2B15551231234'")),
-            ("SIP", format!("sipp -sn uac -s +15551230000 -m 1 {sip}")),
-        ]
+        let mut samples = vec![("API", format!("curl -H \"Authorization: Bearer $CALLTHROUGH_KEY\" {web}/api/v1/subscribers"))];
+        for endpoint in &self.softphone.endpoint {
+            let (mut path, mut query) = (endpoint.path.as_str().to_owned(), Vec::new());
+            for (field, value) in [(Field::User, "USER"), (Field::Secret, "SECRET"), (Field::Target, "%2B15551231234")] {
+                let names = endpoint.names(field);
+                match names.iter().find(|name| path.contains(&format!("{{{name}}}"))) {
+                    Some(name) => path = path.replace(&format!("{{{name}}}"), value),
+                    None => query.extend(names.first().map(|name| format!("{name}={value}"))),
+                }
+            }
+            samples.push(("softphones", format!("curl '{web}{path}?{}'", query.join("&"))));
+        }
+        samples.push(("SIP, from the address of a trunk", format!("sipp -sn uac -s +15551230000 -m 1 {sip}")));
+        samples
     }
 
     /// The file in which call records wait that the books could not take.
@@ -242,6 +289,32 @@ mod tests {
     fn a_number_that_makes_no_sense_is_named_with_its_bounds() {
         let error = Config::parse("callthrough.life_secs = 900").unwrap_err().to_string();
         assert!(error.contains("callthrough.life_secs = 900") && error.contains("15 to 120"), "{error}");
+    }
+
+    #[test]
+    fn an_endpoint_that_cannot_work_is_named() {
+        let endpoint = |lines: &str| Config::parse(&format!("[[softphone.endpoint]]\nservice = \"callthrough\"\n{lines}"));
+        assert!(endpoint("path = \"/ct\"").is_ok());
+        for (lines, named) in [
+            ("path = \"/ct\"\nauth = []", "auth"),
+            ("path = \"/ct\"\nmethods = [\"HEAD\"]", "methods"),
+            ("path = \"/api/v1/ct\"", "/api/"),
+            ("path = \"/ct\"\n[[softphone.endpoint]]\nservice = \"callthrough\"\npath = \"/ct\"", "endpoint 2"),
+        ] {
+            let error = endpoint(lines).unwrap_err().to_string();
+            assert!(error.contains(named), "{error}");
+        }
+    }
+
+    #[test]
+    fn samples_fit_the_endpoints() {
+        let config = Config::parse(
+            "[[softphone.endpoint]]\nservice = \"callthrough\"\npath = \"/ct/{user}\"\nfields = { target = [\"num\"] }\nauth = [\"sha1\"]",
+        )
+        .unwrap();
+        let sample = config.samples().into_iter().find(|(door, _)| *door == "softphones").unwrap().1;
+        assert_eq!(sample, "curl 'http://127.0.0.1:8080/ct/USER?password=SECRET&num=%2B15551231234'");
+        assert!(config.relaxed().iter().any(|line| line.contains("/ct/{user}") && line.contains("sha1")));
     }
 
     #[test]

@@ -135,6 +135,14 @@ impl Endpoint {
             .to_vec()
     }
 
+    /// The names `field` may have here, the usual ones if it has none of its own.
+    pub fn names(&self, field: Field) -> Vec<&str> {
+        match self.fields.get(&field) {
+            Some(own) => own.iter().map(String::as_str).collect(),
+            None => Field::ALL.iter().find(|(usual, _)| *usual == field).map_or_else(Vec::new, |(_, names)| names.to_vec()),
+        }
+    }
+
     fn field_of(&self, name: &str) -> Option<Field> {
         let own = self.fields.iter().find(|(_, names)| names.iter().any(|own| own.eq_ignore_ascii_case(name)));
         own.map(|(field, _)| *field).or_else(|| {
