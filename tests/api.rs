@@ -78,8 +78,6 @@ async fn an_unknown_address_or_method_is_told_in_json() {
     let answer = door.send("DELETE", "/trunks", &[], None).await;
     assert_eq!((answer.status, answer.code()), (405, "method_not_allowed"));
     assert!(answer.header("allow").contains("GET"));
-    let outside = Answer::of(door.client.get(format!("http://{}/", door.address))).await;
-    assert_eq!((outside.status, outside.code()), (404, "not_found"));
 }
 
 #[tokio::test]
@@ -364,4 +362,54 @@ async fn numbers_of_calls_are_exported_without_formulas() {
     let cell = |name: &str| row.get(headings.iter().position(|heading| heading == name).unwrap()).unwrap().to_owned();
     assert_eq!((cell("caller").as_str(), cell("dialled").as_str(), cell("trunk_in").as_str()), ("'+420601123456", "'=cmd()", "'@carrier"));
     assert_eq!((cell("cause").as_str(), cell("charge").as_str()), ("no_reservation", ""));
+}
+
+#[tokio::test]
+async fn a_deck_is_looked_at_before_it_is_applied() {
+    let door = Door::open().await;
+    let deck = door.post("/decks", &json!({ "name": "retail", "currency": "EUR" })).await.body;
+    let at = path("decks", &deck, "id");
+    let import = async |query: &str, file: &str| {
+        door.send("POST", &format!("{at}/import?{query}"), &[("content-type", "text/csv")], Some(&json!(file))).await
+    };
+    let file = "prefix,name,per_minute,connect_fee,first_secs,next_secs\n420,Czechia,0.60,0.00,60,60\n4206,Czechia mobile,0.90,0.05,1,1\n";
+
+    let bad = import("", "prefix,name,per_minute,first_secs\n420,Czechia,0.60,0\n44,UK,free,60\n").await;
+    assert_eq!((bad.status, bad.code()), (422, "deck_rejected"));
+    assert_eq!((&bad.body["lines"][0]["line"], &bad.body["lines"][1]["line"]), (&json!(2), &json!(3)), "{}", bad.text);
+    assert_eq!(import("", "nothing\n1\n").await.status, 422);
+    assert_eq!(import("separator=colon", file).await.status, 400);
+
+    let report = import("", file).await;
+    assert_eq!(
+        (report.status, &report.body["applied"], &report.body["report"]["added"]),
+        (200, &json!(false), &json!(2)),
+        "{}",
+        report.text
+    );
+    assert_eq!(door.get(&format!("{at}/rate?number=%2B420601123456")).await.code(), "no_rate", "a dry run changes nothing");
+    let fingerprint = report.body["report"]["fingerprint"].as_str().unwrap();
+    let other = import(&format!("fingerprint={fingerprint}"), &file.replace("0.60", "0.06")).await;
+    assert_eq!((other.status, &other.body["field"]), (409, &json!("fingerprint")));
+    let applied = import(&format!("fingerprint={fingerprint}"), file).await;
+    assert_eq!((applied.status, &applied.body["applied"]), (201, &json!(true)), "{}", applied.text);
+
+    let rate = door.get(&format!("{at}/rate?number=%2B420601123456&seconds=61&credit=1.00")).await.body;
+    assert_eq!((&rate["prefix"], &rate["charge"]["amount"]["amount"]), (&json!("4206"), &json!("0.965")));
+    assert_eq!(rate["affordable"]["seconds"], 63, "0.95 left after the fee, at 0.015 a second");
+    let versions = door.get(&at).await.body["versions"].clone();
+    assert_eq!((versions.as_array().unwrap().len(), &versions[0]["fingerprint"]), (1, &json!(fingerprint)));
+}
+
+#[tokio::test]
+async fn a_large_deck_arrives_in_pieces() {
+    let door = Door::open().await;
+    let at = path("decks", &door.post("/decks", &json!({ "name": "large", "currency": "EUR" })).await.body, "id");
+    let mut file = String::from("prefix,name,per_minute\n");
+    for prefix in 1_000_000..1_020_000 {
+        file.push_str(&format!("{prefix},place {prefix},0.0123456\n"));
+    }
+    assert!(file.len() > 500_000, "far above the bound of other bodies");
+    let report = door.send("POST", &format!("{at}/import"), &[("content-type", "text/csv")], Some(&json!(file))).await;
+    assert_eq!((report.status, &report.body["report"]["rates"]), (200, &json!(20_000)), "{}", report.text);
 }

@@ -7,9 +7,11 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use crate::support::door::{Answer, Door};
+use crate::support::switchboard::{ALICE, PRAGUE, Switchboard};
+use crate::support::until;
 
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
-/// Operations whose good example needs a live call, which only the calls' own stories have.
+/// Operations whose good example needs a live call: a test of their own makes one.
 const LIVE: [&str; 2] = ["getCall", "hangUpCall"];
 
 fn description() -> Value {
@@ -263,6 +265,42 @@ async fn every_bad_example_is_refused_with_a_message() {
         check(&description, &json!({ "$ref": "#/components/schemas/Problem" }), &answer.body, operation.id, &mut wrong);
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_fits_while_it_is_up_and_when_it_is_charged() {
+    let description = description();
+    let board = Switchboard::new().await;
+    let mut north = board.carrier("north", 1).await;
+    let alice = board.subscriber(ALICE, "5.00").await;
+    let door = Door::beside(board.database.clone(), board.clock.clone(), board.calls.clone()).await;
+    let mut a = alice.calls(PRAGUE).await;
+    let mut b = north.gets_a_call().await;
+    b.answers().await;
+    a.is_answered().await;
+    let up = until("the call on the list", async || board.calls.list().into_iter().find(|call| call.answered.is_some())).await.id;
+    board.goes_by(61).await;
+
+    let fits = |name: &str, answer: &Answer| {
+        let mut wrong = Vec::new();
+        check(&description, &json!({ "$ref": format!("#/components/schemas/{name}") }), &answer.body, name, &mut wrong);
+        assert!(answer.status == 200 && wrong.is_empty(), "{}\n{}", wrong.join("\n"), answer.text);
+    };
+    fits("Calls", &door.get("/calls").await);
+    let call = door.get(&format!("/calls/{up}")).await;
+    fits("Call", &call);
+    assert_eq!((&call.body["caller"], &call.body["state"]), (&json!(ALICE), &json!("connected")));
+
+    assert_eq!(door.send("POST", &format!("/calls/{up}/hang_up"), &[], None).await.status, 202);
+    a.is_hung_up().await;
+    b.is_hung_up().await;
+    board.record().await;
+    let record = door.get(&format!("/cdrs/{up}")).await;
+    fits("Cdr", &record);
+    fits("Cdrs", &door.get("/cdrs").await);
+    assert_eq!((&record.body["cause"], &record.body["duration_secs"]), (&json!("operator"), &json!("61.000")));
+    assert_eq!(record.body["charge"]["amount"], "0.61");
+    assert_eq!(door.send("POST", &format!("/calls/{up}/hang_up"), &[], None).await.status, 404);
 }
 
 /// Says why `value` does not fit `schema`: the part of JSON Schema that the description uses.

@@ -76,12 +76,14 @@ pub struct Problem {
     pub field: Option<Cow<'static, str>>,
     /// When to try again.
     pub retry_after_secs: Option<u32>,
+    /// The lines of a file that are wrong, each with its reason.
+    pub lines: Vec<serde_json::Value>,
 }
 
 impl Problem {
     /// Any problem.
     pub fn new(status: StatusCode, code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, code, message: message.into(), field: None, retry_after_secs: None }
+        Self { status, code, message: message.into(), field: None, retry_after_secs: None, lines: Vec::new() }
     }
 
     /// A part of the request is wrong: 400.
@@ -155,8 +157,10 @@ impl IntoResponse for Problem {
             message: &'a str,
             #[serde(skip_serializing_if = "Option::is_none")]
             field: Option<&'a str>,
+            #[serde(skip_serializing_if = "<[_]>::is_empty")]
+            lines: &'a [serde_json::Value],
         }
-        let body = Body { code: self.code, message: &self.message, field: self.field.as_deref() };
+        let body = Body { code: self.code, message: &self.message, field: self.field.as_deref(), lines: &self.lines };
         let mut response = (self.status, Json(body)).into_response();
         if let Some(seconds) = self.retry_after_secs {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));

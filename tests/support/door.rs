@@ -18,14 +18,17 @@ pub struct Door {
     pub address: std::net::SocketAddr,
     pub key: Secret,
     pub client: reqwest::Client,
-    folder: PathBuf,
+    /// Its own books, if it has any.
+    folder: Option<PathBuf>,
     stop: CancellationToken,
 }
 
 impl Drop for Door {
     fn drop(&mut self) {
         self.stop.cancel();
-        let _ = std::fs::remove_dir_all(&self.folder);
+        if let Some(folder) = &self.folder {
+            let _ = std::fs::remove_dir_all(folder);
+        }
     }
 }
 
@@ -51,18 +54,16 @@ impl Door {
         let folder = std::env::temp_dir().join(format!("callthrough-door-{}", random.alphanumeric(16)));
         std::fs::create_dir(&folder).unwrap();
         let database = Database::open(&format!("sqlite:{}/books.sqlite", folder.display())).await.unwrap();
-        let state = State {
-            trunks: Trunks::load(&database, clock.clone()).await.unwrap(),
-            database,
-            clock,
-            random,
-            decks: Decks::default(),
-            rating: Default::default(),
-            ledger: Default::default(),
-            credentials: Default::default(),
-            sealer: None,
-            calls: b2bua::Handle::new(10),
-        };
+        let state = state(database, clock, b2bua::Handle::new(10)).await;
+        Self::onto(state, Some(folder), bounds, more).await
+    }
+
+    /// Doors onto the books and calls of others.
+    pub async fn beside(database: Database, clock: Clock, calls: b2bua::Handle) -> Self {
+        Self::onto(state(database, clock, calls).await, None, Bounds::default(), |router| router).await
+    }
+
+    async fn onto(state: State, folder: Option<PathBuf>, bounds: Bounds, more: impl FnOnce(axum::Router) -> axum::Router) -> Self {
         let (_, key) = http::key::create(&state.database, &state.clock, &state.random, "test").await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
@@ -94,6 +95,21 @@ impl Door {
 
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
         self.send("POST", path, &[], Some(body)).await
+    }
+}
+
+async fn state(database: Database, clock: Clock, calls: b2bua::Handle) -> State {
+    State {
+        trunks: Trunks::load(&database, clock.clone()).await.unwrap(),
+        database,
+        clock,
+        random: Random::system(),
+        decks: Decks::default(),
+        rating: Default::default(),
+        ledger: Default::default(),
+        credentials: Default::default(),
+        sealer: None,
+        calls,
     }
 }
 

@@ -22,7 +22,7 @@ const LONGEST_TEXT: usize = 200;
 pub(super) fn router() -> Router<State> {
     Router::new()
         .route("/accounts", post(create))
-        .route("/accounts/{account_id}", get(one))
+        .route("/accounts/{account_id}", get(one).patch(update))
         .route("/accounts/{account_id}/entries", get(entries))
         .route("/accounts/{account_id}/top_up", post(top_up))
         .route("/accounts/{account_id}/adjust", post(adjust))
@@ -63,6 +63,27 @@ async fn create(From(state): From<State>, Body(new, _): Body<New>) -> Result<Res
 async fn one(From(state): From<State>, Id(id): Id<AccountId>) -> Result<Json<Value>, Problem> {
     let account = store::get(&mut *state.database.read().await?, id).await?;
     Ok(Json(shape(&account.ok_or_else(|| Problem::not_found("account"))?)?))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Change {
+    credit_limit: Money,
+}
+
+async fn update(From(state): From<State>, Id(id): Id<AccountId>, Body(change, _): Body<Change>) -> Result<Json<Value>, Problem> {
+    let limit = change.credit_limit;
+    let changed = state.database.write(move |tx| {
+        Box::pin(async move {
+            let account = store::get(tx, id).await?.ok_or_else(|| Problem::not_found("account"))?;
+            if limit.currency != account.currency || limit.amount < Micros::ZERO {
+                return Err(Problem::field("credit_limit", format!("Give an amount of zero or more in {}.", account.currency)));
+            }
+            store::set_credit_limit(tx, id, limit.amount).await?;
+            store::get(tx, id).await?.ok_or_else(|| Problem::not_found("account"))
+        })
+    });
+    Ok(Json(shape(&changed.await?)?))
 }
 
 #[derive(Debug, Deserialize)]

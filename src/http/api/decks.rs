@@ -323,7 +323,9 @@ impl std::convert::From<ImportError> for Problem {
         let told = |code, error: &ImportError| Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, format!("{error}."));
         match error {
             ImportError::Unreadable(_) => told("deck_unreadable", &error),
-            ImportError::Rejected { .. } => told("deck_rejected", &error),
+            ImportError::Rejected { ref listed, .. } => {
+                Self { lines: listed.iter().map(|line| json!(line)).collect(), ..told("deck_rejected", &error) }
+            }
             ImportError::Fingerprint => Self { field: Some("fingerprint".into()), ..Self::conflict(format!("{error}.")) },
             ImportError::NoDeck => Self::not_found("deck"),
             ImportError::Database(error) => error.into(),
