@@ -10,7 +10,7 @@ const REQUEST_PENDING: u16 = 491;
 
 /// A request that was passed on.
 #[derive(Debug)]
-struct Passed {
+struct Pending {
     /// Whose request it is, and its name on that leg.
     from: Side,
     asked: RequestId,
@@ -30,7 +30,7 @@ pub(super) struct Answer {
 
 /// What is under way between the legs. Empty, it owns no memory.
 #[derive(Debug, Default)]
-pub(super) struct Relay(Vec<Passed>);
+pub(super) struct Relay(Vec<Pending>);
 
 impl Relay {
     /// `asker` wants something: pass it on, or say why not.
@@ -48,7 +48,7 @@ impl Relay {
             return asker.respond(asked, 500, None, vec![]).await;
         }
         let passed = other.request(method, body, vec![]).await;
-        self.0.push(Passed { from, asked, passed, ack_due: false });
+        self.0.push(Pending { from, asked, passed, ack_due: false });
     }
 
     /// The other leg answered a request that was passed to it: the asker hears the same, 491 included.

@@ -115,7 +115,6 @@ struct Running {
     setting_up: Option<Box<SettingUp>>,
     a: Leg,
     a_alive: bool,
-    a_answered: bool,
     b: Option<Leg>,
     trunk_out: Option<Arc<Trunk>>,
     dialled_at: Moment,
@@ -129,7 +128,8 @@ struct Running {
     sip_status: Option<u16>,
     timers: [Option<Moment>; Timer::ALL.len()],
     job: Option<Job>,
-    _slots: (Option<Slot>, Option<Slot>),
+    /// Places on both trunks, given back with the call.
+    slots: (Option<Slot>, Option<Slot>),
     _listed: Listed,
 }
 
@@ -180,7 +180,6 @@ impl Running {
             })),
             a: leg,
             a_alive: true,
-            a_answered: false,
             b: None,
             trunk_out: None,
             dialled_at: now,
@@ -191,7 +190,7 @@ impl Running {
             sip_status: None,
             timers: [None; Timer::ALL.len()],
             job: None,
-            _slots: (slot, None),
+            slots: (slot, None),
             _listed: Listed(board.clone(), id),
             board,
         };
@@ -406,7 +405,6 @@ impl Running {
             Order::Answer(_) => {
                 let answer = self.setting_up.take().and_then(|setting_up| setting_up.answer);
                 self.a.answer(answer, vec![]).await;
-                self.a_answered = true;
                 self.sip_status = Some(200);
             }
             Order::Refuse(_, refusal) => self.refuse_a(response::to_refusal(refusal)).await,
@@ -425,6 +423,11 @@ impl Running {
             Order::Close(record) => self.close(&record).await,
         }
         Then::Go
+    }
+
+    /// Whether A has had its 200: from then on nothing is being set up.
+    const fn is_answered(&self) -> bool {
+        self.setting_up.is_none()
     }
 
     fn arm(&mut self, timer: Timer, after: Duration) {
@@ -544,7 +547,7 @@ impl Running {
             self.b = Some(self.board.endpoint.invite(invite).await);
             self.entry.facts().trunk_out = Some(trunk.name.as_str().into());
             self.trunk_out = Some(trunk);
-            self._slots.1 = Some(slot);
+            self.slots.1 = Some(slot);
             return true;
         }
         false
@@ -566,7 +569,7 @@ impl Running {
     }
 
     async fn hang_up_a(&mut self, cause: Cause) {
-        if self.a_answered {
+        if self.is_answered() {
             let reason = self.parting.take().unwrap_or_else(|| response::reason(cause));
             self.a.hang_up(Some(reason)).await;
         } else {
@@ -578,7 +581,7 @@ impl Running {
 
     async fn hang_up_b(&mut self, cause: Cause) {
         let Some(b) = self.b.take() else { return };
-        if !self.a_answered {
+        if !self.is_answered() {
             let health = if cause.another_trunk_may_help() { Outcome::Failed } else { Outcome::Worked };
             self.tried(cause.code(), None, health);
         }

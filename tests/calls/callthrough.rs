@@ -42,7 +42,7 @@ async fn b_hangs_up_and_says_why() {
     let mut north = board.carrier("north", 1).await;
     let alice = board.subscriber(ALICE, "5.00").await;
     let mut a = alice.calls(PRAGUE).await;
-    let mut b = north.gets_a_call().await;
+    let b = north.gets_a_call().await;
     b.answers().await;
     a.is_answered().await;
     board.goes_by(10).await;

@@ -20,6 +20,7 @@ pub const ANSWER: &str = "v=0\r\no=bob 9 9 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 1
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A session description.
+#[expect(clippy::unnecessary_wraps, reason = "every body of a message is optional")]
 pub fn sdp(text: &'static str) -> Option<Body> {
     Some(Body::sdp(text))
 }
@@ -149,7 +150,6 @@ impl Party {
     }
 
     /// Waits for the answer; what it carried.
-    #[track_caller]
     pub async fn is_answered(&mut self) -> String {
         match self.hears_at_last().await {
             LegEvent::Answered { body, .. } => text(body.as_ref()).to_owned(),
