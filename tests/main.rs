@@ -1,13 +1,17 @@
 //! The suite.
 
 mod api;
+mod arrivals;
 mod calls;
 mod commands;
+mod geoip;
+mod http;
 mod load;
 mod money;
 mod mutation;
 mod openapi;
 mod readme;
+mod reservations;
 mod server;
 mod sipp;
 mod support;

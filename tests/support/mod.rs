@@ -4,6 +4,7 @@ pub mod carrier;
 pub mod desk;
 pub mod door;
 pub mod folder;
+pub mod office;
 pub mod peer;
 pub mod server;
 pub mod sipp;

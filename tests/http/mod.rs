@@ -1,0 +1,4 @@
+//! The web doors, over real sockets.
+
+mod softphone;
+mod softphone_auth;
