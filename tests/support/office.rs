@@ -304,7 +304,7 @@ impl Office {
         let door = Door::new(self.desk(), config, &cheap, Some(self.sealer.clone()));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
-        tokio::spawn(callthrough::http::serve(listener, None, softphone::router(door), 100, stop.clone()));
+        tokio::spawn(callthrough::http::serve(listener, None, softphone::router(door), callthrough::http::Bounds::default(), stop.clone()));
         Served { office: self, address, stop }
     }
 }
