@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::UdpSocket;
 
 /// The largest datagram IP can carry; a longer one cannot come.
@@ -70,7 +70,8 @@ impl Sockets {
 
     /// Sends one datagram. A full buffer is a lost datagram, which SIP repeats; any other error is the caller's to know.
     pub fn send(&self, socket: usize, to: SocketAddr, bytes: &[u8]) -> io::Result<()> {
-        match self.sockets[socket].try_send_to(bytes, to) {
+        // Past tokio's readiness, which a new socket does not have yet: its first datagrams would be taken for lost.
+        match SockRef::from(&self.sockets[socket]).send_to(bytes, &to.into()) {
             Err(error) if !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::ConnectionRefused) => Err(error),
             _ => Ok(()),
         }
