@@ -1,5 +1,7 @@
 //! Stories of the API that one request does not tell: keys, repeated movements, pages, changes that carriers feel at once.
 
+use std::fmt::Write as _;
+
 use callthrough::http;
 use serde_json::{Value, json};
 
@@ -407,7 +409,7 @@ async fn a_large_deck_arrives_in_pieces() {
     let at = path("decks", &door.post("/decks", &json!({ "name": "large", "currency": "EUR" })).await.body, "id");
     let mut file = String::from("prefix,name,per_minute\n");
     for prefix in 1_000_000..1_020_000 {
-        file.push_str(&format!("{prefix},place {prefix},0.0123456\n"));
+        writeln!(file, "{prefix},place {prefix},0.0123456").unwrap();
     }
     assert!(file.len() > 500_000, "far above the bound of other bodies");
     let report = door.send("POST", &format!("{at}/import"), &[("content-type", "text/csv")], Some(&json!(file))).await;

@@ -275,7 +275,7 @@ async fn more_connections_than_allowed_wait_for_a_place() {
     assert!(
         tokio::time::timeout(Duration::from_millis(100), async {
             while !second.is_finished() {
-                tokio::task::yield_now().await
+                tokio::task::yield_now().await;
             }
         })
         .await

@@ -151,7 +151,7 @@ impl Trunks {
     /// The enabled trunk whose addresses hold `source`; the narrowest entry wins. `None` is a stranger.
     pub fn identify(&self, source: SocketAddr) -> Option<Arc<Trunk>> {
         let trunks = self.all();
-        let entries = trunks.iter().filter(|trunk| trunk.enabled).flat_map(|trunk| {
+        let entries = trunks.iter().filter(|trunk| trunk.enabled).filter_map(|trunk| {
             let fits = trunk.settings.addresses.iter().filter_map(move |entry| entry.fit(source));
             fits.max().map(|fit| (fit, trunk))
         });

@@ -105,9 +105,9 @@ async fn state(database: Database, clock: Clock, calls: b2bua::Handle) -> State 
         clock,
         random: Random::system(),
         decks: Decks::default(),
-        rating: Default::default(),
-        ledger: Default::default(),
-        credentials: Default::default(),
+        rating: callthrough::rating::Config::default(),
+        ledger: callthrough::ledger::Config::default(),
+        credentials: callthrough::subscriber::credential::Config::default(),
         sealer: None,
         calls,
     }

@@ -26,7 +26,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         check_json(request.headers())?;
-        let bytes = Bytes::from_request(request, state).await.map_err(too_much)?;
+        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| too_much(&rejection))?;
         Ok(Self(read(&bytes)?, bytes))
     }
 }
@@ -43,7 +43,7 @@ fn check_json(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 /// What happened to a body that was not read to its end.
-pub fn too_much(rejection: BytesRejection) -> Problem {
+fn too_much(rejection: &BytesRejection) -> Problem {
     match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => {
             Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The body is larger than this address takes. Send less.")
@@ -55,17 +55,17 @@ pub fn too_much(rejection: BytesRejection) -> Problem {
 /// JSON as `T`; a problem names the field.
 pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(wrong)?;
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| wrong(&error))?;
     json.end().map_err(|error| Problem::bad_request(format!("There is something after the JSON: {error}. Send one JSON object.")))?;
     Ok(value)
 }
 
 /// A JSON value as `T`; a problem names the field.
 pub fn from_value<T: DeserializeOwned>(value: Value) -> Result<T, Problem> {
-    serde_path_to_error::deserialize(value).map_err(wrong)
+    serde_path_to_error::deserialize(value).map_err(|error| wrong(&error))
 }
 
-fn wrong(error: serde_path_to_error::Error<serde_json::Error>) -> Problem {
+fn wrong(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
     let path = error.path().to_string();
     let reason = error.inner().to_string();
     let reason = reason.split(" at line ").next().unwrap_or_default();

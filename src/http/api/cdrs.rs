@@ -14,7 +14,7 @@ use crate::cdr::{Record, cause_word};
 use crate::http::State;
 use crate::http::error::Problem;
 use crate::rating::DENOMINATOR;
-use crate::types::{CallId, Money, SubscriberId, Timestamp};
+use crate::types::{CallId, Money, Side, SubscriberId, Timestamp};
 
 /// Rows of one CSV file; the next file goes on after the last of them.
 const CSV_ROWS: u32 = 10_000;
@@ -36,7 +36,7 @@ fn shape(record: &Record) -> Value {
         "trunk_in": record.trunk_in,
         "trunk_out": record.trunk_out,
         "cause": cause_word(record.cause),
-        "side": record.side.map(|side| side.as_str()),
+        "side": record.side.map(Side::as_str),
         "sip_status": record.sip_status,
         "late": record.late,
         "began_at": record.began_at,
@@ -150,9 +150,8 @@ fn harmless(cell: String) -> String {
 }
 
 async fn csv(From(state): From<State>, Asked(asked): Asked<Page>) -> Result<Response, Problem> {
-    let limit = match asked.limit.unwrap_or(CSV_ROWS) {
-        limit @ 1..=CSV_ROWS => limit,
-        _ => return Err(Problem::field("limit", format!("Ask for 1 to {CSV_ROWS} rows a file."))),
+    let limit @ 1..=CSV_ROWS = asked.limit.unwrap_or(CSV_ROWS) else {
+        return Err(Problem::field("limit", format!("Ask for 1 to {CSV_ROWS} rows a file.")));
     };
     let records = store::list(&mut *state.database.read().await?, &asked.filter(), asked.after, limit).await?;
     let mut file = csv::Writer::from_writer(Vec::new());

@@ -120,7 +120,7 @@ impl Fields {
         Ok(())
     }
 
-    fn onto(self, subscriber: Subscriber) -> Subscriber {
+    fn onto(self, subscriber: &Subscriber) -> Subscriber {
         Subscriber {
             name: self.name,
             home: self.home_country,
@@ -134,7 +134,7 @@ impl Fields {
             max_price: self.max_price.map(|price| price.amount),
             max_calls_hour: self.max_calls_hour,
             longest_call_secs: self.longest_call_secs,
-            ..subscriber
+            ..subscriber.clone()
         }
     }
 }
@@ -224,7 +224,7 @@ async fn create(From(state): From<State>, Body(body, _): Body<Value>) -> Result<
             };
             fields.check(account.currency)?;
             check_deck(tx, &fields, account.currency).await?;
-            let subscriber = fields.onto(Subscriber {
+            let subscriber = fields.onto(&Subscriber {
                 id: SubscriberId::new(&clock, &random),
                 account: account.id,
                 name: String::new(),
@@ -290,7 +290,7 @@ async fn update(From(state): From<State>, Id(id): Id<SubscriberId>, Body(patch, 
             let fields: Fields = from_value(patched(&Fields::of(&subscriber, account.currency), patch)?)?;
             fields.check(account.currency)?;
             check_deck(tx, &fields, account.currency).await?;
-            let subscriber = fields.onto(subscriber);
+            let subscriber = fields.onto(&subscriber);
             store::update(tx, &subscriber).await?;
             shape(tx, &subscriber, true).await
         })
