@@ -155,6 +155,23 @@ enum LegAlarm {
     Remind,
 }
 
+/// A request of ours about to leave.
+struct Departure {
+    socket: usize,
+    to: Address,
+    branch: u64,
+    bytes: Bytes,
+    kind: Kind,
+}
+
+/// Which client transaction a request makes. CANCEL has the branch of its INVITE, so it is told apart by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Invite,
+    Cancel,
+    Other,
+}
+
 /// The core.
 pub struct Core {
     settings: Settings,
@@ -201,7 +218,7 @@ impl Core {
         }
         match input {
             Input::Datagram { socket, source, bytes } => self.datagram(socket, source, bytes),
-            Input::Invite(leg, invite) => self.invite(leg, *invite),
+            Input::Invite(leg, invite) => self.invite(leg, &invite),
             Input::Command(leg, command) => self.command(leg, command),
             Input::Bye(stored) => self.bye_stored(&stored),
             Input::Sources(policy) => self.policy = Some(policy),
@@ -233,13 +250,17 @@ impl Core {
 
     fn command(&mut self, id: LegId, command: Command) {
         self.with_leg(id, |core, leg| match command {
-            Command::Progress { status, body, headers } => core.progress(id, leg, status, body, &headers),
-            Command::Answer { body, headers } => core.answer(id, leg, body, &headers),
+            Command::Progress { status, body, headers } => core.progress(id, leg, status, body.as_ref(), &headers),
+            Command::Answer { body, headers } => core.answer(id, leg, body.as_ref(), &headers),
             Command::Refuse { status, phrase, headers } => core.refuse(id, leg, status, &phrase, &headers),
             Command::HangUp { reason } => core.hang_up(id, leg, reason),
-            Command::Ack { body } => core.ack_command(leg, body),
-            Command::Request { id: request, method, body, headers } => core.request_command(id, leg, request, method, body, &headers),
-            Command::Respond { id: request, status, body, headers } => core.respond_command(id, leg, request, status, body, &headers),
+            Command::Ack { body } => core.ack_command(leg, body.as_ref()),
+            Command::Request { id: request, method, body, headers } => {
+                core.request_command(id, leg, request, method, body.as_ref(), &headers)
+            }
+            Command::Respond { id: request, status, body, headers } => {
+                core.respond_command(id, leg, request, status, body.as_ref(), &headers)
+            }
         });
     }
 
@@ -447,24 +468,15 @@ impl Core {
     }
 
     /// Starts a client transaction; `leg` is the one it tells, if any.
-    fn start_client(
-        &mut self,
-        leg: Option<&mut LegState>,
-        user: User,
-        socket: usize,
-        to: Address,
-        branch: (u64, bool),
-        bytes: Bytes,
-        is_invite: bool,
-    ) -> TransactionId {
+    fn start_client(&mut self, leg: Option<&mut LegState>, user: User, departure: Departure) -> TransactionId {
+        let Departure { socket, to, branch, bytes, kind } = departure;
         let mut acts = Acts::default();
         let intervals = &self.settings.intervals;
-        let machine = if is_invite {
-            Machine::ClientInvite(ClientInvite::start(bytes, false, intervals, &mut acts))
-        } else {
-            Machine::Client(Client::start(bytes, false, intervals, &mut acts))
+        let machine = match kind {
+            Kind::Invite => Machine::ClientInvite(ClientInvite::start(bytes, false, intervals, &mut acts)),
+            Kind::Cancel | Kind::Other => Machine::Client(Client::start(bytes, false, intervals, &mut acts)),
         };
-        let id = self.transactions.insert(machine, user, socket, to, Key::Client(branch.0, branch.1), None);
+        let id = self.transactions.insert(machine, user, socket, to, Key::Client(branch, kind == Kind::Cancel), None);
         if let Some(leg) = leg {
             leg.clients += 1;
         }

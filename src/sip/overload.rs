@@ -9,7 +9,7 @@ use crate::types::Moment;
 /// Requests of strangers are counted over this long.
 const WINDOW: Duration = Duration::from_secs(2);
 /// An address over its limit hears nothing for this long.
-const SILENCE: Duration = Duration::from_mins(5);
+const SILENCE: Duration = Duration::from_secs(300);
 /// Addresses kept in mind, in each of the two tables.
 const MAX_SOURCES: usize = 16_384;
 /// Requests of all strangers together that are answered in one window: forged addresses have no other limit.

@@ -9,12 +9,12 @@ use crate::sip::msg::{Message, Name, Response, Status, Tag};
 use crate::sip::transaction::{Acts, Machine};
 
 impl Core {
-    pub(super) fn progress(&mut self, id: LegId, leg: &mut LegState, status: u16, body: Option<Body>, headers: &[Header]) {
+    pub(super) fn progress(&mut self, id: LegId, leg: &mut LegState, status: u16, body: Option<&Body>, headers: &[Header]) {
         let _ = id;
         let Stage::Offered(offered) = &leg.stage else { return };
         // 100 was sent when the INVITE came.
         let Some(status) = Status::new(status).filter(|status| status.is_provisional() && *status != Status::TRYING) else { return };
-        let response = self.invite_response_to(offered, leg, status).add(headers).carry(body.as_ref()).encode();
+        let response = self.invite_response_to(offered, leg, status).add(headers).carry(body).encode();
         let transaction = offered.transaction;
         if let Some(dialog) = &mut leg.dialog {
             dialog.described |= body.is_some();
@@ -22,10 +22,9 @@ impl Core {
         self.respond(transaction, status, response);
     }
 
-    pub(super) fn answer(&mut self, id: LegId, leg: &mut LegState, body: Option<Body>, headers: &[Header]) {
+    pub(super) fn answer(&mut self, id: LegId, leg: &mut LegState, body: Option<&Body>, headers: &[Header]) {
         let Stage::Offered(offered) = &leg.stage else { return };
-        let response =
-            self.invite_response_to(offered, leg, Status::OK).header(Name::Allow, ALLOW).add(headers).carry(body.as_ref()).encode();
+        let response = self.invite_response_to(offered, leg, Status::OK).header(Name::Allow, ALLOW).add(headers).carry(body).encode();
         let (transaction, cseq) = (offered.transaction, offered.request.cseq().number);
         let to = super::response_target(&offered.request.via(), offered.source);
         self.respond(transaction, Status::OK, response.clone());

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::outside::stored;
 use super::words::{ALLOW, Builder as _, body_of, reason_of, retry_after};
-use super::{Alarm, Core, Output};
+use super::{Alarm, Core, Departure, Kind, Output};
 use crate::sip::dialog::invite::{AckDue, Cancel, Inviting, LegState, SentAck, Stage};
 use crate::sip::dialog::{Dialog, Forks, route, tag_text};
 use crate::sip::endpoint::Source;
@@ -17,7 +17,7 @@ use crate::sip::transaction::{Letter, Machine, TransactionId, User};
 const NO_EARLY: EarlyDialogId = EarlyDialogId(0);
 
 impl Core {
-    pub(super) fn invite(&mut self, id: LegId, invite: OutgoingInvite) {
+    pub(super) fn invite(&mut self, id: LegId, invite: &OutgoingInvite) {
         let read =
             || Some((invite.request_uri.parse::<Uri>().ok()?, invite.from.parse::<NameAddr>().ok()?, invite.to.parse::<NameAddr>().ok()?));
         let to = match &invite.target {
@@ -66,7 +66,7 @@ impl Core {
             Address::Name(_) => None,
         };
         let peer = super::ip_of(&to);
-        let transaction = self.start_client(None, User::Invite(id), socket, to, (branch, false), bytes, true);
+        let transaction = self.start_client(None, User::Invite(id), Departure { socket, to, branch, bytes, kind: Kind::Invite });
         let inviting = Inviting {
             transaction,
             request_uri: request_uri.detach(),
@@ -217,9 +217,9 @@ impl Core {
         self.send(leg.socket, to, bytes, None);
     }
 
-    pub(super) fn ack_command(&mut self, leg: &mut LegState, body: Option<Body>) {
+    pub(super) fn ack_command(&mut self, leg: &mut LegState, body: Option<&Body>) {
         if let Some(AckDue { cseq, transaction }) = leg.ack_due.take() {
-            self.acknowledge(leg, cseq, transaction, body.as_ref());
+            self.acknowledge(leg, cseq, transaction, body);
         }
     }
 
@@ -243,7 +243,7 @@ impl Core {
         let bytes = Request::cancel_for(&invite).reason(reason.as_ref()).encode();
         // RFC 3261 §9.1: an INVITE whose CANCEL brings no final response within 64·T1 is over.
         self.timers.arm(self.now + self.settings.intervals.patience(), Alarm::Transaction(cancelled, Letter::C));
-        self.start_client(Some(leg), User::Parting(id), socket, to, (branch, true), bytes, false);
+        self.start_client(Some(leg), User::Parting(id), Departure { socket, to, branch, bytes, kind: Kind::Cancel });
     }
 
     /// The INVITE brought no answer at all, or could not leave.
@@ -274,6 +274,7 @@ impl Core {
         let Some((request, to)) = dialog.request(Method::Bye, cseq, &via, &leg.local, leg.call_id.as_str()) else { return };
         let Some(id) = self.tags.get(&leg.tag).copied() else { return };
         let socket = leg.socket;
-        self.start_client(Some(leg), User::Parting(id), socket, to, (branch, false), request.reason(reason).encode(), false);
+        let bytes = request.reason(reason).encode();
+        self.start_client(Some(leg), User::Parting(id), Departure { socket, to, branch, bytes, kind: Kind::Other });
     }
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::words::{ALLOW, Builder as _, CAN, body_of, reason_of, retry_after};
-use super::{Alarm, Core, their_id};
+use super::{Alarm, Core, Departure, Kind, their_id};
 use crate::sip::dialog::invite::{AckDue, LegState, MAX_MINE, MAX_THEIRS, Mine, Stage, Theirs, Unacked};
 use crate::sip::leg::{Body, ByWhom, Header, InDialog, LegEvent, LegId, RequestId};
 use crate::sip::msg::{Message, Method, Name, Response, Status, screen_request};
@@ -14,7 +14,7 @@ use crate::sip::transaction::{Letter, TransactionId, User};
 /// RFC 3261 §14.2: an early second INVITE is told to come back within ten seconds.
 const COME_BACK_SECS: u64 = 10;
 /// How long a re-INVITE may stay at a provisional response: as long as RFC 3261 §16.6 gives a proxy's.
-const REINVITE: Duration = Duration::from_mins(3);
+const REINVITE: Duration = Duration::from_secs(180);
 
 impl Core {
     pub(super) fn inside(&mut self, id: LegId, leg: &mut LegState, socket: usize, source: SocketAddr, request: &Message) {
@@ -68,7 +68,7 @@ impl Core {
         if matches!(leg.stage, Stage::Leaving { .. }) {
             return self.reject(socket, source, request, Status::NO_SUCH_CALL, &[]);
         }
-        if let Some((status, wait)) = self.must_wait(leg, request, method) {
+        if let Some((status, wait)) = Self::must_wait(leg, request, method) {
             let headers = if wait { vec![(Name::RetryAfter, self.chance.below(COME_BACK_SECS + 1).to_string())] } else { Vec::new() };
             return self.reject(socket, source, request, status, &headers);
         }
@@ -83,7 +83,7 @@ impl Core {
     }
 
     /// Whether their request comes at the wrong time, and whether it should say when to come back.
-    fn must_wait(&self, leg: &mut LegState, request: &Message, method: InDialog) -> Option<(Status, bool)> {
+    fn must_wait(leg: &mut LegState, request: &Message, method: InDialog) -> Option<(Status, bool)> {
         let offers = !request.body().is_empty();
         let is_described = leg.dialog_of(request.from_tag().unwrap_or("")).is_some_and(|dialog| dialog.described);
         let offer_of_ours = leg.mine.iter().any(|mine| mine.offers) || leg.ack_due.is_some();
@@ -127,7 +127,7 @@ impl Core {
         leg: &mut LegState,
         request: RequestId,
         status: u16,
-        body: Option<Body>,
+        body: Option<&Body>,
         headers: &[Header],
     ) {
         let Some(place) = leg.theirs.iter().position(|theirs| theirs.id == request) else { return };
@@ -138,10 +138,10 @@ impl Core {
             return;
         }
         let mut response = Response::to_from(&theirs.request, status, None, Some(theirs.source));
-        if theirs.method != InDialog::Info && !(status.is_final() && !status.is_success()) {
+        if theirs.method != InDialog::Info && (!status.is_final() || status.is_success()) {
             response = response.header(Name::Contact, self.settings.locals[leg.socket].contact.as_str());
         }
-        let response = response.add(headers).carry(body.as_ref()).encode();
+        let response = response.add(headers).carry(body).encode();
         let transaction = theirs.transaction;
         if !status.is_final() {
             self.respond(transaction, status, response);
@@ -168,7 +168,7 @@ impl Core {
         leg: &mut LegState,
         request: RequestId,
         method: InDialog,
-        body: Option<Body>,
+        body: Option<&Body>,
         headers: &[Header],
     ) {
         let offers = body.is_some() && method != InDialog::Info;
@@ -206,9 +206,13 @@ impl Core {
         if is_invite {
             message = message.header(Name::Allow, ALLOW);
         }
-        let bytes = message.add(headers).carry(body.as_ref()).encode();
+        let bytes = message.add(headers).carry(body).encode();
         let socket = leg.socket;
-        let transaction = self.start_client(Some(leg), User::Request(id, request), socket, to, (branch, false), bytes, is_invite);
+        let transaction = self.start_client(
+            Some(leg),
+            User::Request(id, request),
+            Departure { socket, to, branch, bytes, kind: if is_invite { Kind::Invite } else { Kind::Other } },
+        );
         leg.mine.push(Mine { id: request, method, offers, transaction });
         if is_invite {
             self.timers.arm(self.now + REINVITE, Alarm::Transaction(transaction, Letter::C));

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::words::{ALLOW, Builder as _, CAN, body_of};
-use super::{Core, LegAlarm, Output};
+use super::{Core, Departure, Kind, LegAlarm, Output};
 use crate::sip::core::Alarm;
 use crate::sip::dialog::invite::{LegState, Offered, Stage};
 use crate::sip::dialog::{Dialog, tag_number, tag_text};
@@ -15,7 +15,7 @@ use crate::sip::transaction::{Acts, Key, Machine, TransactionId, User};
 use crate::types::TrunkId;
 
 /// RFC 3261 §13.3.1.1: a ringing INVITE is reminded of every minute.
-pub(super) const REMIND: std::time::Duration = std::time::Duration::from_mins(1);
+pub(super) const REMIND: std::time::Duration = std::time::Duration::from_secs(60);
 /// What a refused caller is asked to wait when we have too much to do.
 const BUSY_SECS: u32 = 5;
 
@@ -34,8 +34,8 @@ impl Core {
             return self.with_leg(leg, |core, state| core.inside(leg, state, socket, source, &request));
         }
         match self.classify(source) {
-            Source::Trunk(trunk) => self.from_trunk(socket, source, request, trunk),
-            Source::Stranger => self.from_stranger(socket, source, &request),
+            Source::Trunk(trunk) => self.trunk_asks(socket, source, request, trunk),
+            Source::Stranger => self.stranger_asks(socket, source, &request),
         }
     }
 
@@ -84,7 +84,7 @@ impl Core {
             found.map(|found| (found.user, matches!(&found.machine, Machine::ServerInvite(machine) if machine.is_proceeding())))
         else {
             if self.classify(source) == Source::Stranger {
-                return self.from_stranger(socket, source, request);
+                return self.stranger_asks(socket, source, request);
             }
             return self.reject(socket, source, request, Status::NO_SUCH_CALL, &[]);
         };
@@ -102,7 +102,7 @@ impl Core {
         }
     }
 
-    fn from_trunk(&mut self, socket: usize, source: SocketAddr, request: Message, trunk: TrunkId) {
+    fn trunk_asks(&mut self, socket: usize, source: SocketAddr, request: Message, trunk: TrunkId) {
         if request.to_tag().is_some() {
             return self.reject(socket, source, &request, Status::NO_SUCH_CALL, &[]);
         }
@@ -155,7 +155,7 @@ impl Core {
     }
 
     /// Strangers are answered without keeping anything (RFC 3261 §8.2.7): a forged address gets one small datagram and no repeats.
-    fn from_stranger(&mut self, socket: usize, source: SocketAddr, request: &Message) {
+    fn stranger_asks(&mut self, socket: usize, source: SocketAddr, request: &Message) {
         let is_served = self.gate.admit(source.ip(), self.now) && self.settings.strangers == Strangers::Refuse && !self.is_scanner(request);
         if !is_served {
             return;
@@ -234,7 +234,8 @@ impl Core {
         let (branch, via) = self.via(socket);
         let Some((request, _)) = dialog.request(Method::Bye, dialog.local_cseq, &via, &local, &stored.call_id) else { return };
         let reason = crate::sip::leg::Reason::q850(41, "Temporary failure");
-        self.start_client(None, User::Nobody, socket, to, (branch, false), request.reason(Some(&reason)).encode(), false);
+        let bytes = request.reason(Some(&reason)).encode();
+        self.start_client(None, User::Nobody, Departure { socket, to, branch, bytes, kind: Kind::Other });
     }
 }
 

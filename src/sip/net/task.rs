@@ -98,7 +98,7 @@ impl Task {
     }
 
     fn receive(&mut self) {
-        for socket in 0..self.sockets.len() {
+        for socket in 0..self.sockets.count() {
             for _ in 0..BATCH {
                 let Some((source, bytes)) = self.sockets.try_receive(socket) else { break };
                 self.core.input(self.clock.now(), Input::Datagram { socket, source, bytes });

@@ -59,13 +59,8 @@ impl Sockets {
     }
 
     /// How many sockets there are.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.sockets.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.sockets.is_empty()
     }
 
     /// Sends one datagram. A full buffer is a lost datagram, which SIP repeats; any other error is the caller's to know.

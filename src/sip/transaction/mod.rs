@@ -18,7 +18,7 @@ pub use ict::ClientInvite;
 pub use ist::ServerInvite;
 pub use nict::Client;
 pub use nist::Server;
-pub use table::{Key, Keys, Machine, Transaction, TransactionId, Transactions, User};
+pub use table::{Key, Keys, Machine, TransactionId, Transactions, User};
 pub use timer::{Intervals, Timers};
 
 /// The timers of RFC 3261 table 4, RFC 6026 and one of ours, by their letters.

@@ -36,7 +36,7 @@ impl Server {
 
     /// A timer fired.
     pub fn fired(&mut self, letter: Letter, acts: &mut Acts) {
-        if letter == Letter::J {
+        if letter == Letter::J && self.response.is_some() {
             acts.over = true;
         }
     }
