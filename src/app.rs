@@ -164,9 +164,10 @@ pub async fn start_with(config: Config, clock: Clock, random: Random) -> Result<
         ledger: state.ledger.clone(),
         inventory: Inventory::default(),
     };
+    let nonce_memory_hours = config.softphone.auth.nonce_memory_hours;
     let door = Door::new(desk, config.softphone, &state.credentials, state.sealer.clone());
     let stop = CancellationToken::new();
-    let jobs = jobs::start(&Watch { config: config.jobs, web: state.clone(), books, geoip }, &stop);
+    let jobs = jobs::start(&Watch { config: config.jobs, web: state.clone(), books, geoip, nonce_memory_hours }, &stop);
     let router = http::router(state, softphone::router(door));
     let http = tokio::spawn(http::serve(listener, certificates, router, config.http.bounds(), stop.clone()));
     Ok(Running { http_addr, sip_addr, calls, database, stop, http, jobs })

@@ -54,6 +54,8 @@ pub struct Watch {
     pub books: Books,
     /// Where addresses are.
     pub geoip: GeoIp,
+    /// How long nonces are remembered (`softphone.auth.nonce_memory_hours`).
+    pub nonce_memory_hours: u32,
 }
 
 /// Starts the rounds; they end when `stop` is cancelled.
@@ -64,6 +66,7 @@ pub fn start(watch: &Watch, stop: &CancellationToken) -> JoinSet<()> {
     };
     every(EXPIRE_EVERY, "expire reservations", |watch| Box::pin(reservations::expire(watch)));
     every(FORGET_EVERY, "forget old rows", |watch| Box::pin(reservations::forget(watch)));
+    every(FORGET_EVERY, "forget nonces", |watch| Box::pin(reservations::forget_nonces(watch)));
     every(FORGET_EVERY, "forget answers of the API", |watch| Box::pin(refresh::answers(watch)));
     every(REPLAY_EVERY, "replay call records", |watch| Box::pin(books::replay(watch)));
     every(DECKS_EVERY, "refresh decks", |watch| Box::pin(refresh::decks(watch)));

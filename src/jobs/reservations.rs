@@ -1,9 +1,9 @@
-//! Reservations nobody called for are marked, old rows are forgotten.
+//! Reservations nobody called for are marked; old ones and old nonces are forgotten.
 
 use std::time::Duration;
 
 use super::{JobError, Watch};
-use crate::callthrough;
+use crate::{callthrough, subscriber};
 
 pub(super) async fn expire(watch: Watch) -> Result<(), JobError> {
     let now = watch.web.clock.timestamp();
@@ -20,6 +20,12 @@ pub(super) async fn forget(watch: Watch) -> Result<(), JobError> {
     if forgotten > 0 {
         tracing::debug!(reservations = forgotten, "old reservations forgotten");
     }
+    Ok(())
+}
+
+pub(super) async fn forget_nonces(watch: Watch) -> Result<(), JobError> {
+    let before = watch.web.clock.timestamp() - hours(watch.nonce_memory_hours);
+    watch.web.database.write(move |tx| Box::pin(subscriber::store::forget_nonces(tx, before))).await?;
     Ok(())
 }
 

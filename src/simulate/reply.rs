@@ -67,13 +67,14 @@ fn children(xml: &str) -> Result<Fields, String> {
             Event::End(_) => depth -= 1,
             Event::Text(text) => append(&mut fields, depth, &text.xml10_content()),
             Event::CData(text) => append(&mut fields, depth, &text.xml10_content()),
-            Event::GeneralRef(reference) => match reference.resolve_char_ref().map_err(|error| error.to_string())? {
-                Some(character) => append(&mut fields, depth, character.encode_utf8(&mut [0; 4])),
-                None => {
+            Event::GeneralRef(reference) => {
+                if let Some(character) = reference.resolve_char_ref().map_err(|error| error.to_string())? {
+                    append(&mut fields, depth, character.encode_utf8(&mut [0; 4]));
+                } else {
                     let text = resolve_predefined_entity(&reference).ok_or_else(|| told("an entity that XML does not know"))?;
                     append(&mut fields, depth, text);
                 }
-            },
+            }
             Event::DocType(_) => return Err(told("a document type")),
             Event::Eof if depth > 0 || !root => return Err(told("the end came too early")),
             Event::Eof => break,

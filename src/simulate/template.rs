@@ -105,7 +105,7 @@ impl<'a> Expansion<'a> {
             // A hash hides the secret, so what is hashed is the secret itself even where it may not be sent.
             Placeholder::Function("sha1", argument) => {
                 let input = self.expand_within(argument, Encoding::None, false, depth + 1)?;
-                Ok(Sha1::digest(input.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect())
+                Ok(sha1_hex(&input))
             }
             Placeholder::Function(name, _) => Err(TemplateError::NoFunction(name.to_owned())),
         }
@@ -116,7 +116,16 @@ impl<'a> Expansion<'a> {
     }
 }
 
-#[derive(Debug, PartialEq, Eq)]
+/// Lower-case hexadecimal of the SHA-1 of UTF-8 text.
+fn sha1_hex(text: &str) -> String {
+    Sha1::digest(text.as_bytes()).iter().fold(String::new(), |mut hex, byte| {
+        hex.push(char::from_digit(u32::from(byte >> 4), 16).expect("four bits"));
+        hex.push(char::from_digit(u32::from(byte & 15), 16).expect("four bits"));
+        hex
+    })
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Placeholder<'t> {
     Variable(&'t str),
     Account(&'t str),
@@ -212,8 +221,7 @@ mod tests {
         let nonce = text.strip_prefix("n=").unwrap().split('&').next().unwrap();
         assert_eq!(nonce.len(), NONCE_CHARS);
         assert!(text.ends_with(&format!("&again={nonce}")));
-        let hash: String = Sha1::digest(format!("{nonce}secretPhrase")).iter().map(|byte| format!("{byte:02x}")).collect();
-        assert!(text.contains(&hash), "{text}");
+        assert!(text.contains(&sha1_hex(&format!("{nonce}secretPhrase"))), "{text}");
         assert_eq!(expand("%nonce(24)%", false).unwrap().len(), 24);
     }
 
