@@ -5,37 +5,20 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use callthrough::types::Random;
+use super::support::folder::Folder;
 
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        let folder = std::env::temp_dir().join(format!("callthrough-commands-{}", Random::system().alphanumeric(12)));
-        std::fs::create_dir(&folder).unwrap();
-        Self(folder)
+/// A settings file with these lines; free ports and a data directory of its own unless they say otherwise.
+fn settings(folder: &Folder, lines: &str) -> PathBuf {
+    let file = folder.file("settings.toml");
+    let mut text = format!("data_dir = \"{}\"\n", folder.file("data").display());
+    if !lines.contains("http.listen") {
+        text.push_str("http.listen = \"127.0.0.1:0\"\n");
     }
-
-    /// A settings file with these lines; free ports and a data directory of its own unless they say otherwise.
-    fn settings(&self, lines: &str) -> PathBuf {
-        let file = self.0.join("settings.toml");
-        let data = self.0.join("data");
-        let mut text = format!("data_dir = \"{}\"\n", data.display());
-        if !lines.contains("http.listen") {
-            text.push_str("http.listen = \"127.0.0.1:0\"\n");
-        }
-        if !lines.contains("sip.listen") {
-            text.push_str("sip.listen = [\"127.0.0.1:0\"]\n");
-        }
-        std::fs::write(&file, text + lines).unwrap();
-        file
+    if !lines.contains("sip.listen") {
+        text.push_str("sip.listen = [\"127.0.0.1:0\"]\n");
     }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
+    std::fs::write(&file, text + lines).unwrap();
+    file
 }
 
 fn program() -> Command {
@@ -61,7 +44,7 @@ fn a_broken_configuration_is_named_with_its_line_and_nothing_is_made() {
         ("[ledger]\nspend_cap = \"1,50\"\n", "1.25"),
         ("[callthrough]\nemergency = \"route\"\n", "route"),
     ] {
-        let file = folder.0.join("broken.toml");
+        let file = folder.file("broken.toml");
         std::fs::write(&file, line).unwrap();
         for command in ["serve", "check"] {
             let output = run(&[command], &file);
@@ -70,13 +53,13 @@ fn a_broken_configuration_is_named_with_its_line_and_nothing_is_made() {
             assert!(complaint.contains("broken.toml") && complaint.contains("line ") && complaint.contains(named), "{complaint}");
         }
     }
-    assert!(!folder.0.join("data").exists());
+    assert!(!folder.file("data").exists());
 }
 
 #[test]
 fn files_that_are_missing_or_not_secret_are_named_with_their_key() {
     let folder = Folder::new();
-    let key = folder.0.join("master.key");
+    let key = folder.file("master.key");
     std::fs::write(&key, [7; 32]).unwrap();
     let open_to_all = std::os::unix::fs::PermissionsExt::from_mode(0o644);
     std::fs::set_permissions(&key, open_to_all).unwrap();
@@ -85,7 +68,7 @@ fn files_that_are_missing_or_not_secret_are_named_with_their_key() {
         ("http.tls_certificate = \"/nowhere/a.pem\"\nhttp.tls_key = \"/nowhere/b.pem\"\n".to_owned(), ["http.tls_", "/nowhere/"]),
         (format!("master_key_file = \"{}\"\n", key.display()), ["master_key_file", "chmod 600"]),
     ] {
-        let output = run(&["check"], &folder.settings(&lines));
+        let output = run(&["check"], &settings(&folder, &lines));
         assert_eq!(output.status.code(), Some(2), "{lines}");
         let complaint = complaint(&output);
         assert!(named.iter().all(|word| complaint.contains(word)), "{complaint}");
@@ -96,8 +79,8 @@ fn files_that_are_missing_or_not_secret_are_named_with_their_key() {
 fn a_busy_port_is_named_with_its_key() {
     let folder = Folder::new();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let settings = folder.settings(&format!("http.listen = \"{}\"\n", taken.local_addr().unwrap()));
-    let output = run(&["serve"], &settings);
+    let file = settings(&folder, &format!("http.listen = \"{}\"\n", taken.local_addr().unwrap()));
+    let output = run(&["serve"], &file);
     assert_eq!(output.status.code(), Some(1));
     let complaint = complaint(&output);
     assert!(complaint.contains("http.listen") && complaint.contains(&taken.local_addr().unwrap().to_string()), "{complaint}");
@@ -106,8 +89,8 @@ fn a_busy_port_is_named_with_its_key() {
 #[test]
 fn serve_says_where_it_is_and_stops_when_told() {
     let folder = Folder::new();
-    let settings = folder.settings("");
-    let mut server = program().arg("serve").arg("--config").arg(&settings).stdout(Stdio::piped()).spawn().unwrap();
+    let file = settings(&folder, "");
+    let mut server = program().arg("serve").arg("--config").arg(&file).stdout(Stdio::piped()).spawn().unwrap();
     let mut said = BufReader::new(server.stdout.take().unwrap());
     let mut lines = Vec::new();
     for _ in 0..4 {
@@ -119,24 +102,24 @@ fn serve_says_where_it_is_and_stops_when_told() {
     assert!(!lines[1].contains(":0\n") && lines[3].contains("callthrough key create"), "{lines:?}");
 
     // The key is made beside the running server.
-    let output = run(&["key", "create", "--name", "admin"], &settings);
+    let output = run(&["key", "create", "--name", "admin"], &file);
     assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).starts_with("ct_live_"), "{}", complaint(&output));
     let told = Command::new("kill").args(["-TERM", &server.id().to_string()]).status().unwrap();
     assert!(told.success() && server.wait().unwrap().success());
     let mut rest = String::new();
     said.read_to_string(&mut rest).unwrap();
     assert_eq!(rest, "Stopped.\n");
-    let output = run(&["ledger", "verify"], &settings);
+    let output = run(&["ledger", "verify"], &file);
     assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).starts_with("The books add up"), "{}", complaint(&output));
 }
 
 #[test]
 fn books_that_are_not_there_are_not_made_by_looking() {
     let folder = Folder::new();
-    let output = run(&["ledger", "verify"], &folder.settings(""));
+    let output = run(&["ledger", "verify"], &settings(&folder, ""));
     assert_eq!(output.status.code(), Some(1));
     assert!(complaint(&output).contains("there are no books"), "{}", complaint(&output));
-    assert!(!folder.0.join("data").exists());
+    assert!(!folder.file("data").exists());
 }
 
 #[test]
@@ -159,10 +142,10 @@ fn a_phone_that_nobody_answers_is_told_so() {
 #[test]
 fn a_password_that_everybody_may_read_stops_the_start() {
     let folder = Folder::new();
-    let settings = folder.settings("database.url = \"postgres://ann:secret@127.0.0.1:1/books\"\n");
+    let file = settings(&folder, "database.url = \"postgres://ann:secret@127.0.0.1:1/books\"\n");
     let readable = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-    std::fs::set_permissions(&settings, readable).unwrap();
-    let output = run(&["check"], &settings);
+    std::fs::set_permissions(&file, readable).unwrap();
+    let output = run(&["check"], &file);
     let complaint = complaint(&output);
     assert_eq!(output.status.code(), Some(2));
     assert!(complaint.contains("database.url") && complaint.contains("chmod") && !complaint.contains("secret"), "{complaint}");

@@ -6,6 +6,7 @@ mod calls;
 mod commands;
 mod geoip;
 mod http;
+mod jobs;
 mod load;
 mod money;
 mod mutation;

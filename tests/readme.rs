@@ -5,7 +5,8 @@ use std::process::Command;
 
 use callthrough::app;
 use callthrough::config::Config;
-use callthrough::types::Random;
+
+use super::support::folder::Folder;
 
 /// The blocks of the section, joined; the shell stops at the first command that fails.
 fn script(readme: &str) -> String {
@@ -18,11 +19,10 @@ fn script(readme: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_first_call_works_as_printed() {
-    let folder = std::env::temp_dir().join(format!("callthrough-readme-{}", Random::system().alphanumeric(12)));
-    std::fs::create_dir(&folder).unwrap();
-    let settings = "data_dir = \"DATA\"\nhttp.listen = \"127.0.0.1:0\"\nsip.listen = [\"127.0.0.1:0\"]\n"
-        .replace("DATA", &folder.join("data").to_string_lossy());
-    std::fs::write(folder.join("settings.toml"), &settings).unwrap();
+    let folder = Folder::new();
+    let data = folder.file("data");
+    let settings = format!("data_dir = \"{}\"\nhttp.listen = \"127.0.0.1:0\"\nsip.listen = [\"127.0.0.1:0\"]\n", data.display());
+    std::fs::write(folder.file("settings.toml"), &settings).unwrap();
     let running = app::start(Config::parse(&settings).unwrap()).await.unwrap();
 
     // As printed, but for the port and the place of the program.
@@ -31,7 +31,7 @@ async fn a_first_call_works_as_printed() {
         .replace("127.0.0.1:8080", &running.http_addr.to_string())
         .replace("target/release/callthrough", env!("CARGO_BIN_EXE_callthrough"));
     let mut shell = Command::new("bash");
-    shell.arg("-c").arg(&script).current_dir(&folder).env("CALLTHROUGH_CONFIG", folder.join("settings.toml"));
+    shell.arg("-c").arg(&script).current_dir(folder.path()).env("CALLTHROUGH_CONFIG", folder.file("settings.toml"));
     let output = tokio::task::spawn_blocking(move || shell.output()).await.unwrap().unwrap();
     let (said, complained) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{script}\n{said}\n{complained}");
@@ -39,5 +39,4 @@ async fn a_first_call_works_as_printed() {
     assert!(said.contains("digits    +15551230000"), "{said}");
     assert!(said.contains("The books add up: 1 accounts"), "{said}");
     running.stop().await;
-    std::fs::remove_dir_all(folder).unwrap();
 }

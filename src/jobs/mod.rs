@@ -95,10 +95,11 @@ impl fmt::Display for JobError {
 }
 
 async fn repeat(period: Duration, name: &'static str, watch: Watch, round: fn(Watch) -> Round, stop: CancellationToken) {
+    let clock = watch.web.clock.clone();
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(period) => {}
+            () = clock.sleep_until(clock.now() + period) => {}
         }
         if let Err(error) = round(watch.clone()).await {
             tracing::warn!(job = name, %error, "a round of the night watch failed; it is tried again");
