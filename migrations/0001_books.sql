@@ -236,7 +236,6 @@ create table entry (
     constraint entry_key primary key (posting_id, line),
     constraint entry_account check ((book = 'subscriber') = (account_id is not null))
 );
-create index entry_account on entry (account_id);
 
 -- One record a call, refused ones included.
 create table cdr (
@@ -267,8 +266,7 @@ create table cdr (
     rate text,                                   -- JSON copy of the rate
     detail text                                  -- JSON: attempts per trunk, anything a reader at three in the morning wants
 );
-create index cdr_began on cdr (began_at_us);
-create index cdr_subscriber on cdr (subscriber_id, ended_at_us);
+create index cdr_subscriber on cdr (subscriber_id, call_id);
 
 create table api_key (
     id text primary key,

@@ -335,14 +335,7 @@ impl Books {
     ) -> Result<(), BooksError> {
         let now = self.0.clock.timestamp();
         let work = self.0.database.write(move |tx| {
-            Box::pin(async move {
-                if statements::answered(tx, call, at, &dialogs, now).await?
-                    && let Some(reservation) = reservation
-                {
-                    callthrough::store::consume(tx, reservation, call).await?;
-                }
-                Ok::<_, LedgerError>(())
-            })
+            Box::pin(async move { statements::answered(tx, call, reservation, at, dialogs, now).await.map_err(LedgerError::from) })
         });
         work.await.map_err(BooksError::from)
     }
@@ -444,15 +437,10 @@ impl Books {
 
     async fn undo(&self, call: CallId, reservation: Option<ReservationId>) {
         let now = self.0.clock.timestamp();
-        let work = self.0.database.write(move |tx| {
-            Box::pin(async move {
-                statements::undo(tx, call, now).await?;
-                if let Some(reservation) = reservation {
-                    callthrough::store::release(tx, reservation, call, now).await?;
-                }
-                Ok::<_, LedgerError>(())
-            })
-        });
+        let work = self
+            .0
+            .database
+            .write(move |tx| Box::pin(async move { statements::undo(tx, call, reservation, now).await.map_err(LedgerError::from) }));
         if let Err(fault) = work.await {
             tracing::warn!(call.id = %call, %fault, "a hold that came too late is still open; the next recovery releases it");
         }
@@ -509,18 +497,18 @@ async fn extend(tx: &mut AnyConnection, books: &Inner, call: CallId) -> Result<O
 async fn close(tx: &mut AnyConnection, books: &Inner, closing: Closing) -> Result<Closed, LedgerError> {
     let now = books.clock.timestamp();
     statements::lock_holder(tx, books.database.kind(), closing.call, now).await?;
-    let ending = statements::ending(tx, closing.call).await?;
+    let mut ending = statements::ending(tx, closing.call).await?;
     if ending.recorded {
         if ending.hold.is_some() {
-            statements::undo(tx, closing.call, now).await?;
+            statements::undo(tx, closing.call, closing.reservation, now).await?;
         }
         return Ok(Closed::Already);
     }
-    let (call, reservation, answered) = (closing.call, closing.reservation, closing.answered_at.is_some());
+    let (call, answered) = (closing.call, closing.answered_at.is_some());
     let mut record = record(closing);
     let mut posting = None;
     let mut settled = None;
-    if let Some(hold) = ending.hold {
+    if let Some(hold) = ending.hold.take() {
         let talked = if answered { record.duration } else { Duration::ZERO };
         let charge = ledger::hold::settle(&hold.quote.rate, talked, hold.funded_secs)?;
         if charge.amount > hold.amount {
@@ -536,13 +524,7 @@ async fn close(tx: &mut AnyConnection, books: &Inner, closing: Closing) -> Resul
         }
         record.charged = Some((hold.quote, charge));
     }
-    statements::end(tx, &record, settled, posting.as_ref(), now).await?;
-    if let Some(reservation) = reservation {
-        if answered && !ending.answered {
-            callthrough::store::consume(tx, reservation, call).await?;
-        }
-        callthrough::store::release(tx, reservation, call, now).await?;
-    }
+    statements::end(tx, &record, settled, posting.as_ref(), &ending, now).await?;
     Ok(Closed::Written(settled.unwrap_or_default()))
 }
 

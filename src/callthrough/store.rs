@@ -9,6 +9,7 @@ use sqlx::{AnyConnection, Row as _};
 use super::access_number::{AccessNumber, Candidate, Mode, Settings};
 use super::reservation::{Claimed, Found, Open, Plan, Reservation, State, plan};
 use super::{Config, Rule};
+use crate::database::Script;
 use crate::types::{CallId, Clock, Country, E164, Random, Refusal, ReservationId, SubscriberId, Timestamp};
 
 /// Claims of one reservation: the first, and two more after calls that ended before B answered.
@@ -347,27 +348,30 @@ pub async fn claim(tx: &mut AnyConnection, config: &Config, id: ReservationId, c
 /// window (A4); if B answered (`consume` came before), this only notes that the call is over. Say it at the end of **every** call
 /// with a reservation. Does nothing if another call has it by now.
 pub async fn release(tx: &mut AnyConnection, id: ReservationId, call: CallId, now: Timestamp) -> Result<(), sqlx::Error> {
-    sqlx::query("update reservation set released_at_us = $3 where id = $1 and call_id = $2 and released_at_us is null")
-        .bind(id.to_string())
-        .bind(call.to_string())
-        .bind(now.as_micros())
-        .execute(tx)
-        .await
-        .map(drop)
+    let mut script = Script::default();
+    add_release(&mut script, id, call, now);
+    script.run(tx).await
+}
+
+/// The statement of [`release`], to travel with others.
+pub fn add_release(script: &mut Script, id: ReservationId, call: CallId, now: Timestamp) {
+    script.add(
+        "update reservation set released_at_us = $3 where id = $1 and call_id = $2 and released_at_us is null",
+        [id.to_string().into(), call.to_string().into(), now.as_micros().into()],
+    );
 }
 
 /// B answered: the reservation is used up for good (A5), and its callers may reserve that access number again.
 pub async fn consume(tx: &mut AnyConnection, id: ReservationId, call: CallId) -> Result<(), sqlx::Error> {
-    sqlx::query("update reservation set state = 'used' where id = $1 and call_id = $2")
-        .bind(id.to_string())
-        .bind(call.to_string())
-        .execute(&mut *tx)
-        .await?;
-    sqlx::query("update reservation_caller set pending = 0 where reservation_id = $1 and pending = 1")
-        .bind(id.to_string())
-        .execute(tx)
-        .await
-        .map(drop)
+    let mut script = Script::default();
+    add_consume(&mut script, id, call);
+    script.run(tx).await
+}
+
+/// The statements of [`consume`], to travel with others.
+pub fn add_consume(script: &mut Script, id: ReservationId, call: CallId) {
+    script.add("update reservation set state = 'used' where id = $1 and call_id = $2", [id.to_string().into(), call.to_string().into()]);
+    script.add("update reservation_caller set pending = 0 where reservation_id = $1 and pending = 1", [id.to_string().into()]);
 }
 
 /// Marks reservations nobody called for; for the night watch. Returns how many.

@@ -6,12 +6,13 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 
 use super::{Authorise, Closing};
+use crate::callthrough;
 use crate::cdr::{self, Record};
 use crate::database::{Kind, Script};
 use crate::ledger::hold::{Limits, Slice, Usage};
 use crate::ledger::{self, Account, LedgerError, Posting};
 use crate::rating::Quote;
-use crate::types::{AccountId, CallId, DeckId, HoldId, Micros, Nanos, SubscriberId, Timestamp};
+use crate::types::{AccountId, CallId, DeckId, HoldId, Micros, Nanos, ReservationId, SubscriberId, Timestamp};
 
 /// Calls of the last hour are counted up to here; a limit that high is none.
 const COUNTED_CALLS: i64 = 1000;
@@ -208,26 +209,26 @@ pub(super) async fn extend(tx: &mut AnyConnection, call: CallId, slice: &Slice) 
     script.run(tx).await
 }
 
-/// B answered.
+/// B answered: the call's row says so, and its reservation is used up.
 pub(super) async fn answered(
     tx: &mut AnyConnection,
     call: CallId,
+    reservation: Option<ReservationId>,
     at: Timestamp,
-    dialogs: &str,
+    dialogs: String,
     now: Timestamp,
-) -> Result<bool, sqlx::Error> {
-    let done = sqlx::query(
+) -> Result<(), sqlx::Error> {
+    let mut script = Script::default();
+    script.add(
         "update call set answered_at_us = $2, dialogs = $3, last_alive_at_us = $4,
              funded_until_us = $2 + 1000000 * (select min(funded_secs) from hold where call_id = $1)
          where id = $1 and ended_at_us is null",
-    )
-    .bind(call.to_string())
-    .bind(at.as_micros())
-    .bind(dialogs)
-    .bind(now.as_micros())
-    .execute(tx)
-    .await?;
-    Ok(done.rows_affected() == 1)
+        [call.to_string().into(), at.as_micros().into(), dialogs.into(), now.as_micros().into()],
+    );
+    if let Some(reservation) = reservation {
+        callthrough::store::add_consume(&mut script, reservation, call);
+    }
+    script.run(tx).await
 }
 
 /// These calls were alive at `now`.
@@ -276,12 +277,13 @@ fn open(row: &AnyRow) -> Result<OpenHold, LedgerError> {
     })
 }
 
-/// Ends a call in the books: its hold, its charge, its row and its record, all at once.
+/// Ends a call in the books: its hold, its charge, its row, its reservation and its record, all at once.
 pub(super) async fn end(
     tx: &mut AnyConnection,
     record: &Record,
     settled: Option<Micros>,
     posting: Option<&Posting>,
+    ending: &Ending,
     now: Timestamp,
 ) -> Result<(), LedgerError> {
     let outcome = if settled.is_some() { "settled" } else { "released" };
@@ -297,13 +299,27 @@ pub(super) async fn end(
         );
     }
     cdr::store::insert(&mut script, record);
+    if let Some(reservation) = record.reservation {
+        if record.answered_at.is_some() && !ending.answered {
+            callthrough::store::add_consume(&mut script, reservation, record.call);
+        }
+        callthrough::store::add_release(&mut script, reservation, record.call, now);
+    }
     script.run(tx).await.map_err(LedgerError::from)
 }
 
-/// Takes a hold back that was made too late for anybody to use.
-pub(super) async fn undo(tx: &mut AnyConnection, call: CallId, now: Timestamp) -> Result<(), sqlx::Error> {
+/// Takes a hold back that was made too late for anybody to use, and the claim with it.
+pub(super) async fn undo(
+    tx: &mut AnyConnection,
+    call: CallId,
+    reservation: Option<ReservationId>,
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
     let mut script = Script::default();
     resolve(&mut script, call, "released", None, now, now);
+    if let Some(reservation) = reservation {
+        callthrough::store::add_release(&mut script, reservation, call, now);
+    }
     script.run(tx).await
 }
 
