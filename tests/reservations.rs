@@ -31,9 +31,9 @@ async fn ask(office: &Office, person: &Person, target: &str) -> Result<String, R
     room::request(&office.desk(), request).await.map(|answer| answer.dial_string.to_string())
 }
 
-fn refusal(refused: Result<String, Refused>) -> Option<Refusal> {
+fn refusal(refused: &Result<String, Refused>) -> Option<Refusal> {
     match refused {
-        Err(Refused::No(refusal)) => Some(refusal),
+        Err(Refused::No(refusal)) => Some(*refusal),
         _ => None,
     }
 }
@@ -60,11 +60,13 @@ async fn requests(kind: Kind) {
     assert_eq!(office.count("superseded").await, 1);
     // S6: a third person on the shared line gets nothing, and a code where that is allowed.
     let eve = office.person(&["eve"], &["+15551230002"], 10_000_000).await;
-    assert_eq!(refusal(ask(&office, &eve, "15551231234").await), Some(Refusal::NoAccessNumber));
+    assert_eq!(refusal(&ask(&office, &eve, "15551231234").await), Some(Refusal::NoAccessNumber));
     office.number("+15551230009", "US", json!({ "modes": ["code"] })).await;
     let coded = ask(&office, &eve, "15551231234").await.unwrap();
     assert!(coded.starts_with("+15551230009,,") && coded.len() == 22, "{coded}");
-    assert_ne!(ask(&office, &eve, "15551231234").await.unwrap(), coded, "S2 in code mode: the same row, a new code");
+    let rows = office.count("pending").await;
+    assert_ne!(ask(&office, &eve, "15551231234").await.unwrap(), coded, "S2 in code mode: a new code");
+    assert_eq!(office.count("pending").await, rows, "and the same row");
     // A life that is over is in nobody's way.
     office.clock.advance(Duration::from_secs(71));
     assert_eq!(ask(&office, &bob, "15551231234").await.unwrap(), SECOND, "the one he knows");

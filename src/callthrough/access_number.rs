@@ -181,17 +181,17 @@ pub fn rank<'n>(
         .filter(|number| number.settings.capacity.is_none_or(|capacity| live_calls(number) < capacity))
         .filter_map(|number| Some((number, mode_of(number, possible)?)))
         .collect();
-    let rules: [(Rule, &dyn Fn(&AccessNumber) -> bool); 5] = [
-        (Rule::Wish, &|number| Some(number.number) == signals.wish),
-        (Rule::Hint, &|number| Some(number.country) == signals.hint),
-        (Rule::GeoIp, &|number| Some(number.country) == signals.geoip),
-        (Rule::Home, &|number| number.country == signals.home),
-        (Rule::Default, &|number| number.settings.default),
-    ];
+    let fits = |rule: Rule, number: &AccessNumber| match rule {
+        Rule::Wish => Some(number.number) == signals.wish,
+        Rule::Hint => Some(number.country) == signals.hint,
+        Rule::GeoIp => Some(number.country) == signals.geoip,
+        Rule::Home => number.country == signals.home,
+        Rule::Default => number.settings.default,
+    };
     let mut groups = Vec::new();
-    for (rule, fits) in rules {
+    for rule in [Rule::Wish, Rule::Hint, Rule::GeoIp, Rule::Home, Rule::Default] {
         let mut group: Vec<_> =
-            open.iter().filter(|(number, _)| fits(number)).map(|&(number, mode)| Candidate { number, mode, rule }).collect();
+            open.iter().filter(|(number, _)| fits(rule, number)).map(|&(number, mode)| Candidate { number, mode, rule }).collect();
         group.sort_by(|one, other| tie(one.number, other.number, signals, &live_calls));
         if !group.is_empty() {
             groups.push(group);

@@ -153,9 +153,15 @@ pub fn plan(
     max_open: usize,
 ) -> Plan {
     let own = || open.iter().filter(|open| open.subscriber == subscriber && !open.over);
-    let candidate_for = |number: E164| groups.iter().flatten().find(|candidate| candidate.number.number == number);
-    let same = own().filter(|open| open.waiting && open.destination == destination);
-    if let Some((same, candidate)) = same.filter_map(|open| candidate_for(open.access_number).map(|candidate| (open, candidate))).next() {
+    // What is recognised by its pair stays so, and what is recognised by a code too.
+    let candidate_for = |open: &Open| {
+        let fits = |candidate: &&Candidate<'_>| {
+            candidate.number.number == open.access_number && (candidate.mode == Mode::Pinless) == open.takes_pair
+        };
+        groups.iter().chain(fallback).flatten().find(fits)
+    };
+    let mut same = own().filter(|open| open.waiting && open.destination == destination);
+    if let Some((same, candidate)) = same.find_map(|open| candidate_for(open).map(|candidate| (open, candidate))) {
         return Plan::Renew { id: same.id, mode: candidate.mode };
     }
     let blocked = |candidate: &Candidate<'_>, by_others: bool| {

@@ -385,17 +385,16 @@ impl Inner {
             hex(hmac::sign(&fingerprint_key(), format!("{} {}", presented.client.address, presented.fingerprint).as_bytes()).as_ref());
         let subscriber = who.subscriber.id;
         let key = (subscriber, nonce.clone());
-        let state = match self.nonces.get(&key) {
-            Some(seen) => NonceState::Seen(seen),
-            None => {
-                let now = self.clock.timestamp();
-                let since = now - Duration::from_secs(u64::from(self.config.nonce_memory_hours) * 3600);
-                let (nonce, fingerprint) = (nonce.clone(), fingerprint.clone());
-                let claimed = self.database.write(move |tx| {
-                    Box::pin(async move { store::claim_nonce(tx, subscriber, &nonce, &fingerprint, (now, since), MOST_NONCES).await })
-                });
-                claimed.await.map_err(|error| Denied::Fault(error.to_string()))?
-            }
+        let state = if let Some(seen) = self.nonces.get(&key) {
+            NonceState::Seen(seen)
+        } else {
+            let now = self.clock.timestamp();
+            let since = now - Duration::from_secs(u64::from(self.config.nonce_memory_hours) * 3600);
+            let (nonce, fingerprint) = (nonce.clone(), fingerprint.clone());
+            let claimed = self.database.write(move |tx| {
+                Box::pin(async move { store::claim_nonce(tx, subscriber, &nonce, &fingerprint, (now, since), MOST_NONCES).await })
+            });
+            claimed.await.map_err(|error| Denied::Fault(error.to_string()))?
         };
         match state {
             NonceState::New => Ok(Some(nonce)),
@@ -461,11 +460,12 @@ impl Proof<'_> {
         for credential in credentials {
             let fits = match credential.kind {
                 Kind::Token => {
-                    self.secure && self.allows(Variant::Token) && secrets.iter().any(|secret| token_digest(secret) == credential.verifier)
+                    self.secure
+                        && self.allows(Variant::Token)
+                        && secrets.iter().any(|secret| credential.verifier.matches(token_digest(secret).expose()))
                 }
                 Kind::AppSecret => self.app_secret(credential, &secrets),
-                Kind::Digest => false,
-                Kind::Password => false,
+                Kind::Digest | Kind::Password => false,
             };
             if fits {
                 found = found.or(Some(credential));

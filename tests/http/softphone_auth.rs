@@ -56,6 +56,10 @@ impl Write for Log {
 
 impl Log {
     fn listen(&self) -> tracing::subscriber::DefaultGuard {
+        // While there is one listener only, `tracing` asks the thread that logs first whether anybody listens and remembers a no
+        // from the thread of another test. A second listener makes it ask all.
+        static SECOND: std::sync::OnceLock<tracing::Dispatch> = std::sync::OnceLock::new();
+        SECOND.get_or_init(|| tracing::Dispatch::new(tracing_subscriber::registry()));
         let log = self.clone();
         let subscriber = tracing_subscriber::fmt().with_ansi(false).with_max_level(tracing::Level::TRACE).with_writer(move || log.clone());
         tracing::subscriber::set_default(subscriber.finish())

@@ -65,10 +65,9 @@ impl Availability for Carriers {
 }
 
 /// Somebody with a phone.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct Person {
     pub id: SubscriberId,
-    pub account: AccountId,
 }
 
 async fn empty_database(kind: Kind, folder: &Folder) -> String {
@@ -215,7 +214,7 @@ impl Office {
             })
         });
         done.await.unwrap();
-        Person { id, account }
+        Person { id }
     }
 
     /// A credential of this kind with this secret.

@@ -55,7 +55,7 @@ pub struct Response {
     realm: String,
     nonce: String,
     uri: String,
-    response: String,
+    proof: String,
     algorithm: String,
     cnonce: String,
     nc: String,
@@ -81,7 +81,7 @@ impl Response {
             realm: get("realm")?,
             nonce: get("nonce")?,
             uri: get("uri")?,
-            response: get("response")?,
+            proof: get("response")?,
             algorithm: get("algorithm").unwrap_or_else(|| "MD5".to_owned()),
             cnonce: get("cnonce")?,
             nc: get("nc")?,
@@ -210,7 +210,7 @@ impl Guard {
             };
             let Some(ha1) = ha1 else { continue };
             work = true;
-            if Secret::new(response.expected(algorithm, ha1.expose(), method)).matches(&response.response.to_lowercase()) {
+            if Secret::new(response.expected(algorithm, ha1.expose(), method)).matches(&response.proof.to_lowercase()) {
                 found = Some(credential);
             }
         }

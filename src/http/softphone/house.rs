@@ -12,12 +12,14 @@ use crate::types::{Clock, E164, Moment};
 /// The count of live calls is at most this old.
 const COUNTED_FOR: Duration = Duration::from_millis(250);
 
+type Counts = Arc<HashMap<E164, u32>>;
+
 /// What a request asks of carriers and switchboard.
 pub struct House {
     trunks: Trunks,
     calls: Handle,
     clock: Clock,
-    counted: Mutex<Option<(Moment, Arc<HashMap<E164, u32>>)>>,
+    counted: Mutex<Option<(Moment, Counts)>>,
 }
 
 impl House {
@@ -26,7 +28,7 @@ impl House {
         Self { trunks, calls, clock, counted: Mutex::new(None) }
     }
 
-    fn counts(&self) -> Arc<HashMap<E164, u32>> {
+    fn counts(&self) -> Counts {
         let now = self.clock.now();
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((at, counts)) = &*counted

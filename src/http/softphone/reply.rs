@@ -90,9 +90,9 @@ impl Reply {
         let (content_type, body) = match format {
             Format::Xml => {
                 let content_type = if xml_type == XmlType::Text { "text/xml; charset=utf-8" } else { "application/xml" };
-                let children: String =
-                    fields.iter().map(|(name, value)| format!("<{name}>{}</{name}>", quick_xml::escape::escape(*value))).collect();
-                (content_type, format!("<response>{children}</response>"))
+                let child = |(name, value): &(&str, &str)| format!("<{name}>{}</{name}>", quick_xml::escape::escape(*value));
+                let children: Vec<_> = fields.iter().map(child).collect();
+                (content_type, format!("<response>{}</response>", children.concat()))
             }
             Format::Json => {
                 let object: serde_json::Map<_, _> = fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect();
