@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use callthrough::database::Kind;
 use callthrough::http;
 use serde_json::{Value, json};
 
@@ -105,7 +106,16 @@ async fn money_moves_once_however_often_the_request_is_sent() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn forty_requests_at_once_under_one_key_move_money_once() {
-    let door = Door::open().await;
+    forty_requests_at_once(Kind::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forty_requests_at_once_move_money_once_on_postgresql_too() {
+    forty_requests_at_once(Kind::Postgres).await;
+}
+
+async fn forty_requests_at_once(kind: Kind) {
+    let door = Door::on(kind).await;
     let account = path("accounts", &subscriber(&door, json!({})).await, "account_id");
     let body = json!({ "amount": { "amount": "1.00", "currency": "EUR" }, "payment": "pay_1" }).to_string();
     let mut requests = tokio::task::JoinSet::new();

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 
+use callthrough::database::Kind;
 use serde_json::{Map, Value, json};
 
 use crate::support::door::{Answer, Door};
@@ -130,9 +131,9 @@ fn properties_without_sentence(name: &str, schema: &Value, wrong: &mut String) {
 }
 
 /// The books the examples are sent against: one of everything, under the ids of the examples.
-async fn furnished() -> Door {
+async fn furnished(kind: Kind) -> Door {
     const ID: &str = "01jb3k5m7n9p0q1r2s3t4v5w6x";
-    let door = Door::open().await;
+    let door = Door::on(kind).await;
     let now = door.state.clock.timestamp().as_micros();
     let statements = [
         format!("insert into account (id, currency, created_at_us) values ('acct_{ID}', 'EUR', {now})"),
@@ -181,7 +182,7 @@ async fn furnished() -> Door {
 }
 
 /// Sends one example of an operation: `wanted` where a part has one, else its good one. Nothing if no part has `wanted`.
-async fn send(description: &Value, operation: &Operation<'_>, wanted: &str, wrong: &mut Vec<String>) -> Option<Answer> {
+async fn send(description: &Value, operation: &Operation<'_>, wanted: &str, kind: Kind, wrong: &mut Vec<String>) -> Option<Answer> {
     let example = |holder: &Value, which: &str| holder["examples"].get(which).map(|example| example["value"].clone());
     let body = operation.shape.get("requestBody").map(|body| body["content"].as_object().unwrap().iter().next().unwrap());
     let body_has = body.is_some_and(|(_, content)| example(content, wanted).is_some());
@@ -217,17 +218,26 @@ async fn send(description: &Value, operation: &Operation<'_>, wanted: &str, wron
     {
         check(description, &content["schema"], sent.as_ref().unwrap(), operation.id, wrong);
     }
-    let door = furnished().await;
+    let door = furnished(kind).await;
     let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     Some(door.send(&operation.method.to_uppercase(), &path, &headers, sent.as_ref()).await)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_good_example_succeeds_and_its_answer_fits() {
+    good_examples(Kind::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_good_example_succeeds_on_postgresql_too() {
+    good_examples(Kind::Postgres).await;
+}
+
+async fn good_examples(kind: Kind) {
     let description = description();
     let mut wrong = Vec::new();
     for operation in operations(&description).iter().filter(|operation| !LIVE.contains(&operation.id)) {
-        let Some(answer) = send(&description, operation, "good", &mut wrong).await else {
+        let Some(answer) = send(&description, operation, "good", kind, &mut wrong).await else {
             wrong.push(format!("{}: there is no good example", operation.id));
             continue;
         };
@@ -255,7 +265,7 @@ async fn every_bad_example_is_refused_with_a_message() {
     let description = description();
     let mut wrong = Vec::new();
     for operation in &operations(&description) {
-        let Some(answer) = send(&description, operation, "bad", &mut wrong).await else {
+        let Some(answer) = send(&description, operation, "bad", Kind::Sqlite, &mut wrong).await else {
             wrong.push(format!("{}: there is no bad example", operation.id));
             continue;
         };

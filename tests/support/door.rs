@@ -1,9 +1,7 @@
 //! The web doors of a server in this process, on a free port of the loopback, with books of their own.
 
-use std::path::PathBuf;
-
 use callthrough::b2bua;
-use callthrough::database::Database;
+use callthrough::database::{Database, Kind};
 use callthrough::http::{self, Bounds, State};
 use callthrough::rating::Decks;
 use callthrough::trunk::Trunks;
@@ -12,6 +10,9 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::desk::empty_database;
+use super::folder::Folder;
+
 /// Running doors; they close and their books go when this is dropped.
 pub struct Door {
     pub state: State,
@@ -19,16 +20,13 @@ pub struct Door {
     pub key: Secret,
     pub client: reqwest::Client,
     /// Its own books, if it has any.
-    folder: Option<PathBuf>,
+    _folder: Option<Folder>,
     stop: CancellationToken,
 }
 
 impl Drop for Door {
     fn drop(&mut self) {
         self.stop.cancel();
-        if let Some(folder) = &self.folder {
-            let _ = std::fs::remove_dir_all(folder);
-        }
     }
 }
 
@@ -44,16 +42,23 @@ pub struct Answer {
 impl Door {
     /// Opens the doors at 2026-03-01T12:00:00Z by a clock that stands still.
     pub async fn open() -> Self {
-        Self::with(Bounds::default(), |router| router).await
+        Self::on(Kind::Sqlite).await
+    }
+
+    /// The same on books of this kind.
+    pub async fn on(kind: Kind) -> Self {
+        Self::made(kind, Bounds::default(), |router| router).await
     }
 
     /// The same with other bounds and with more routes.
     pub async fn with(bounds: Bounds, more: impl FnOnce(axum::Router) -> axum::Router) -> Self {
+        Self::made(Kind::Sqlite, bounds, more).await
+    }
+
+    async fn made(kind: Kind, bounds: Bounds, more: impl FnOnce(axum::Router) -> axum::Router) -> Self {
         let clock = Clock::manual(Timestamp::parse("2026-03-01T12:00:00Z").unwrap());
-        let random = Random::system();
-        let folder = std::env::temp_dir().join(format!("callthrough-door-{}", random.alphanumeric(16)));
-        std::fs::create_dir(&folder).unwrap();
-        let database = Database::open(&format!("sqlite:{}/books.sqlite", folder.display())).await.unwrap();
+        let folder = Folder::new();
+        let database = Database::open(&empty_database(kind, &folder).await).await.unwrap();
         let state = state(database, clock, b2bua::Handle::new(10)).await;
         Self::onto(state, Some(folder), bounds, more).await
     }
@@ -63,14 +68,14 @@ impl Door {
         Self::onto(state(database, clock, calls).await, None, Bounds::default(), |router| router).await
     }
 
-    async fn onto(state: State, folder: Option<PathBuf>, bounds: Bounds, more: impl FnOnce(axum::Router) -> axum::Router) -> Self {
+    async fn onto(state: State, folder: Option<Folder>, bounds: Bounds, more: impl FnOnce(axum::Router) -> axum::Router) -> Self {
         let (_, key) = http::key::create(&state.database, &state.clock, &state.random, "test").await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
         let router = more(http::router(state.clone(), axum::Router::new()));
         tokio::spawn(http::serve(listener, None, router, bounds, stop.clone()));
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { state, address, key, client, folder, stop }
+        Self { state, address, key, client, _folder: folder, stop }
     }
 
     /// Sends a request to the API with the key.
