@@ -186,3 +186,25 @@ fn a_server_about_to_stop_takes_no_new_calls_and_lets_the_running_one_end() {
     assert_eq!(stage.world.open_holds(), 0);
     assert_eq!(stage.world.count("select count(*) from cdr"), 2);
 }
+
+#[test]
+fn a_second_signal_ends_the_running_calls_at_once_and_writes_them_down() {
+    let mut stage = Stage::new();
+    let mut b = stage.destination("destination_answers");
+    let mut a = stage.play(stage.caller("caller_waits_for_bye"));
+    let up = crate::support::eventually(Duration::from_secs(10), || {
+        stage.world.api.list("/calls").into_iter().find(|call| call["state"] == "connected")
+    });
+    assert!(up.is_some(), "the call is not up\n{}", a.shown());
+    stage.world.server.terminate();
+    // Two signals in one moment are one signal to the system.
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(!a.is_over(), "the first signal lets the call go on");
+    stage.world.server.terminate();
+    a.succeeds();
+    b.succeeds();
+    assert_eq!(stage.world.server.ended(), 0, "{}", stage.world.server.shown());
+    stage.world.server.books_are_clean();
+    assert_eq!(stage.world.open_holds(), 0);
+    assert_eq!(stage.world.count("select count(*) from cdr where cause = 'server_stopped' and answered_at_us is not null"), 1);
+}
