@@ -7,12 +7,9 @@ use callthrough::types::Clock;
 use serde_json::json;
 
 use crate::support::sipp::{FIRST, Script, free_address};
-use crate::support::traffic::{Phones, usage};
+use crate::support::traffic::{GENEROUS, Phones, usage};
 use crate::support::world::{MICROS_A_SECOND, World};
 use crate::support::{eventually, long_form};
-
-/// Limits that stand in nobody's way here.
-const GENEROUS: &str = "[ledger]\nmax_calls = 1000\nspend_cap = \"100000.00\"\nmax_calls_hour = 100000\n";
 
 /// Calls a second: what is promised of the program as it is built for use.
 const RATE: u32 = if cfg!(debug_assertions) { 50 } else { 500 };

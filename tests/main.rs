@@ -7,6 +7,7 @@ mod commands;
 mod geoip;
 mod http;
 mod jobs;
+mod kill;
 mod load;
 mod money;
 mod mutation;

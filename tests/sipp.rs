@@ -66,6 +66,16 @@ impl Stage {
         (a, b)
     }
 
+    /// Waits until the call is up: its id.
+    #[track_caller]
+    fn connected(&self, caller: &Sipp) -> String {
+        let call = crate::support::eventually(Duration::from_secs(10), || {
+            self.world.api.list("/calls").into_iter().find(|call| call["state"] == "connected")
+        });
+        let call = call.unwrap_or_else(|| panic!("the call is not up\n{}", caller.shown()));
+        call["id"].as_str().expect("an id").to_owned()
+    }
+
     /// The call ended unanswered for `cause`: one record, nothing charged, nothing set aside.
     #[track_caller]
     fn cost_nothing(&self, cause: &str) -> Value {

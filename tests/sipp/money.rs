@@ -47,11 +47,7 @@ fn the_operator_ends_a_call() {
     let stage = Stage::new();
     let mut b = stage.destination("destination_answers");
     let mut a = stage.play(stage.caller("caller_waits_for_bye"));
-    let call = crate::support::eventually(Duration::from_secs(10), || {
-        stage.world.api.list("/calls").into_iter().find(|call| call["state"] == "connected")
-    });
-    let call = call.expect("the call is listed");
-    let id = call["id"].as_str().expect("an id");
+    let id = stage.connected(&a);
     stage.world.api.post(&format!("/calls/{id}/hang_up"), &json!({}));
     a.succeeds();
     b.succeeds();

@@ -134,20 +134,22 @@ fn credit_that_is_gone_at_arrival_refuses_the_call() {
 }
 
 #[test]
-fn a_third_call_at_once_is_one_too_many() {
+fn one_call_more_than_allowed_at_once_is_refused() {
     let stage = Stage::with("[ledger]\nmax_calls = 1\n");
+    let other = free_address(SECOND);
+    stage.world.trunk("other", &json!({ "addresses": [other.to_string()] }));
     let mut b = stage.destination("destination_answers");
     let mut a = stage.play(stage.caller("caller_hangs_up").pause(Duration::from_secs(3)));
-    let up = crate::support::eventually(Duration::from_secs(10), || {
-        stage.world.api.list("/calls").into_iter().find(|call| call["state"] == "connected")
-    });
-    assert!(up.is_some(), "the first call is not up\n{}", a.shown());
-    // The web door already says so; the limit holds at arrival whatever the web door said.
-    let (status, answer) = stage.world.requests(&stage.phone, "+15551235555");
-    assert_eq!(status, 429, "{answer}");
+    stage.connected(&a);
+    // The same phone asks for a second call and dials, while the first is up.
+    let dialled = stage.world.asks(&stage.phone, "+15551235555");
+    let second = Script::caller("caller_is_refused", other, stage.world.server.sip, CALLER, &dialled);
+    stage.play(second.fill("status", "486")).succeeds();
     a.succeeds();
     b.succeeds();
-    stage.was_charged("answered", Duration::from_secs(3), Duration::from_secs(4));
+    let records = stage.world.records_once(2);
+    assert!(records.iter().any(|record| record["cause"] == "too_many_calls"), "{records:#?}");
+    stage.world.is_at_rest();
 }
 
 #[test]
@@ -170,10 +172,7 @@ fn a_server_about_to_stop_takes_no_new_calls_and_lets_the_running_one_end() {
     stage.world.trunk("other", &json!({ "addresses": [other.to_string()] }));
     let mut b = stage.destination("destination_answers");
     let mut a = stage.play(stage.caller("caller_hangs_up").pause(Duration::from_secs(3)));
-    let up = crate::support::eventually(Duration::from_secs(10), || {
-        stage.world.api.list("/calls").into_iter().find(|call| call["state"] == "connected")
-    });
-    assert!(up.is_some(), "the first call is not up\n{}", a.shown());
+    stage.connected(&a);
     stage.world.server.terminate();
     let late = Script::caller("caller_is_refused", other, stage.world.server.sip, &second.number, &dialled).fill("status", "503");
     // The signal takes a moment to be heard; the caller rings after that.

@@ -10,6 +10,7 @@ pub mod server;
 pub mod sipp;
 pub mod switchboard;
 pub mod traffic;
+pub mod truth;
 pub mod world;
 
 use std::time::Duration;

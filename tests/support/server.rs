@@ -151,14 +151,14 @@ impl Server {
         LockedBooks { runtime, connection: Some(connection) }
     }
 
-    /// Asks its embedded database for a number.
-    pub fn count(&self, runtime: &tokio::runtime::Runtime, question: &'static str) -> i64 {
+    /// Asks its embedded database for a number; `$1` in the question is `about`.
+    pub fn count(&self, runtime: &tokio::runtime::Runtime, question: &'static str, about: i64) -> i64 {
         use sqlx::Connection as _;
         let file = self.data.join("callthrough.sqlite");
         runtime.block_on(async {
             let url = format!("sqlite:{}?mode=ro", file.display());
             let mut connection = sqlx::SqliteConnection::connect(&url).await.expect("the database can be read");
-            sqlx::query_scalar(question).fetch_one(&mut connection).await.expect("the question can be answered")
+            sqlx::query_scalar(question).bind(about).fetch_one(&mut connection).await.expect("the question can be answered")
         })
     }
 

@@ -184,16 +184,6 @@ pub struct Sipp {
 }
 
 impl Sipp {
-    /// Where it stands.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// Its process.
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Waits for the end and panics with the trace if a call did not go as the scenario says.
     #[track_caller]
     pub fn succeeds(&mut self) {

@@ -12,10 +12,15 @@ use tokio::task::JoinSet;
 
 use super::world::{ACCESS_NUMBER, Phone, World, text};
 
+/// Limits that stand in nobody's way here; settings of `[ledger]` may follow.
+pub const GENEROUS: &str = "[softphone.limits]\nper_subscriber_a_minute = 0\nper_source_a_minute = 0\n\
+     [ledger]\nmax_calls = 1000\nspend_cap = \"100000.00\"\nmax_calls_hour = 100000\n";
+
 /// Connections the phones share; each is kept alive.
 const CONNECTIONS: u32 = 8;
 
 /// Phones `+1555010kkkk`, whose calls of round `r` go to `+155502rkkkk`: the last four digits tell who belongs to whom.
+#[derive(Clone)]
 pub struct Phones {
     phones: Arc<Vec<Phone>>,
 }
@@ -91,20 +96,32 @@ impl Phones {
 
     /// Asks for calls `first..first + calls` at `rate` a second, beginning now, in the background.
     pub fn ask(&self, world: &World, first: u32, calls: u32, rate: u32) -> std::thread::JoinHandle<Asked> {
-        let phones = Self { phones: self.phones.clone() };
-        let http = world.server.http;
+        self.ask_and_tell(world, first, calls, rate, |_| {})
+    }
+
+    /// The same, telling of each call that was granted.
+    pub fn ask_and_tell(
+        &self,
+        world: &World,
+        first: u32,
+        calls: u32,
+        rate: u32,
+        granted: impl Fn(u32) + Send + Sync + 'static,
+    ) -> std::thread::JoinHandle<Asked> {
+        let phones = self.clone();
+        let url = format!("http://{}/callthrough", world.server.http);
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-            runtime.block_on(phones.ask_all(format!("http://{http}/callthrough"), first, calls, rate))
+            runtime.block_on(phones.ask_all(url, first, calls, rate, Arc::new(granted)))
         })
     }
 
-    async fn ask_all(self, url: String, first: u32, calls: u32, rate: u32) -> Asked {
+    async fn ask_all(self, url: String, first: u32, calls: u32, rate: u32, tell: Arc<impl Fn(u32) + Send + Sync + 'static>) -> Asked {
         let clock = Clock::system();
         let (began, phones, next) = (clock.now(), Arc::new(self), Arc::new(AtomicU32::new(first)));
         let mut workers = JoinSet::new();
         for _ in 0..CONNECTIONS {
-            let (url, phones, next, clock) = (url.clone(), phones.clone(), next.clone(), clock.clone());
+            let (url, phones, next, clock, tell) = (url.clone(), phones.clone(), next.clone(), clock.clone(), tell.clone());
             workers.spawn(async move {
                 let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(20)).build().expect("a client");
                 let mut asked = Asked::default();
@@ -124,6 +141,7 @@ impl Phones {
                     asked.took.push(clock.now().since(sent));
                     if answer.contains(&format!("<dialString>{ACCESS_NUMBER}</dialString>")) {
                         asked.granted += 1;
+                        tell(n);
                     } else if asked.refused.len() < 5 {
                         asked.refused.push(format!("call {n}: {answer}"));
                     }
@@ -159,7 +177,7 @@ async fn wait_for(clock: &Clock, moment: Moment) {
 pub struct Usage {
     /// CPU time of it and of its children that are still there.
     pub cpu: Duration,
-    /// Resident memory in KiB.
+    /// Resident memory in KiB, what is shared counted in parts.
     pub memory_kib: u64,
     /// Open descriptors.
     pub descriptors: usize,
@@ -195,8 +213,9 @@ fn of_one(pid: u32) -> Usage {
     /// USER_HZ, which Linux tells every program alike.
     const TICKS_A_SECOND: u64 = 100;
     let ticks = field(pid, 11).unwrap_or_default() + field(pid, 12).unwrap_or_default();
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let memory = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.trim().parse().ok());
+    // What processes share is counted once in all.
+    let status = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+    let memory = status.lines().find_map(|line| line.strip_prefix("Pss:")?.trim().strip_suffix(" kB")?.trim().parse().ok());
     let descriptors = std::fs::read_dir(PathBuf::from(format!("/proc/{pid}/fd"))).map_or(0, Iterator::count);
     Usage { cpu: Duration::from_millis(ticks * 1000 / TICKS_A_SECOND), memory_kib: memory.unwrap_or_default(), descriptors }
 }

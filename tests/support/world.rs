@@ -22,6 +22,9 @@ pub const MICROS_A_SECOND: i64 = 5_000;
 /// What an answer to the API may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// A connection idle for longer is not used again: the server closes it some time.
+const IDLE: Duration = Duration::from_secs(3);
+
 /// Speaks to the API, like any machine.
 pub struct Api {
     runtime: tokio::runtime::Runtime,
@@ -34,7 +37,7 @@ impl Api {
     /// The API at `http` with a key.
     pub fn new(http: SocketAddr, key: String) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let client = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build().expect("a client");
+        let client = reqwest::Client::builder().timeout(PATIENCE).pool_idle_timeout(IDLE).no_proxy().build().expect("a client");
         Self { runtime, client, base: format!("http://{http}"), key }
     }
 
@@ -318,7 +321,12 @@ impl World {
 
     /// A question to the database behind the server's back.
     pub fn count(&self, question: &'static str) -> i64 {
-        self.server.count(&self.api.runtime, question)
+        self.server.count(&self.api.runtime, question, 0)
+    }
+
+    /// The same, about a number: `$1` in the question.
+    pub fn count_of(&self, question: &'static str, about: i64) -> i64 {
+        self.server.count(&self.api.runtime, question, about)
     }
 }
 
