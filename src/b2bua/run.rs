@@ -403,6 +403,7 @@ impl Running {
                 }
             }
             Order::Answer(_) => {
+                self.write_answer().await;
                 let answer = self.setting_up.take().and_then(|setting_up| setting_up.answer);
                 self.a.answer(answer, vec![]).await;
                 self.sip_status = Some(200);
@@ -410,7 +411,8 @@ impl Running {
             Order::Refuse(_, refusal) => self.refuse_a(response::to_refusal(refusal)).await,
             Order::HangUp(Side::A, cause) => self.hang_up_a(cause).await,
             Order::HangUp(Side::B, cause) => self.hang_up_b(cause).await,
-            Order::Bridge => self.bridge(),
+            // The parties' media finds its own way.
+            Order::Bridge => {}
             Order::Extend => self.extend(),
             Order::Arm(timer, after) => self.arm(timer, after),
             Order::Disarm(timer) => self.timers[timer.index()] = None,
@@ -490,17 +492,17 @@ impl Running {
         });
     }
 
-    /// Both legs' dialogs go to the books, so that a restart can hang up what a killed process left behind.
-    fn bridge(&mut self) {
-        let State { answered_at, funded } = match self.call.state() {
-            crate::call::State::Connected { answered_at, grant } => State { answered_at: *answered_at, funded: grant.funded },
-            _ => return,
-        };
+    /// Both legs' dialogs go to the books before A hears of the answer, so that a restart can hang up and charge whatever a
+    /// killed process left behind. Books that are slow do not keep the parties from each other for long.
+    async fn write_answer(&mut self) {
+        const LONGEST_WAIT: Duration = Duration::from_secs(1);
+        let crate::call::State::Connected { answered_at, grant } = *self.call.state() else { return };
         let at = self.board.clock.timestamp_at(answered_at);
-        let mut facts = self.entry.facts();
-        facts.answered = Some(at);
-        facts.funded_until = Some(at + funded);
-        drop(facts);
+        {
+            let mut facts = self.entry.facts();
+            facts.answered = Some(at);
+            facts.funded_until = Some(at + grant.funded);
+        }
         let dialogs = [self.a.stored_dialog(), self.b.as_ref().and_then(Leg::stored_dialog)];
         let dialogs = serde_json::to_string(&dialogs).expect("dialogs are text and numbers");
         let (books, id, reservation) = (self.board.books.clone(), self.id, self.reservation.as_ref().map(|one| one.id));
@@ -510,6 +512,12 @@ impl Running {
             }
             Answered::Written
         });
+        let until = self.board.clock.now() + LONGEST_WAIT;
+        let Some(mut job) = self.job.take() else { return };
+        tokio::select! {
+            _ = &mut job => {}
+            () = self.board.clock.sleep_until(until) => self.job = Some(job),
+        }
     }
 
     /// Starts a piece of work beside the call. Work that is still under way is finished first.
@@ -633,11 +641,6 @@ impl Running {
             tracing::error!(call.id = %self.id, %error, "a call's record could not be written; recovery will settle it");
         }
     }
-}
-
-struct State {
-    answered_at: Moment,
-    funded: Duration,
 }
 
 #[derive(serde::Serialize)]
