@@ -151,6 +151,17 @@ async fn arrivals(kind: Kind) {
         .await;
     assert!(undone.is_err());
     assert!(matches!(office.find(CALLER, SECOND).await, room::Found::Pending(found) if found.claims == 0));
+    // A clock set back while we were away lengthens no life.
+    let an_hour_back = now - Duration::from_secs(3600);
+    let (caller, number) = (CALLER.parse().unwrap(), SECOND.parse().unwrap());
+    let mut connection = office.database.read().await.unwrap();
+    let found = room::store::find(&mut connection, &office.config, caller, number, an_hour_back).await.unwrap();
+    assert!(!matches!(found, room::Found::Pending(_)));
+    let claimed: Result<room::Claimed, room::Error> = office
+        .database
+        .write(move |tx| Box::pin(async move { room::store::claim(tx, &room::Config::default(), id, call, an_hour_back).await }))
+        .await;
+    assert!(claimed.is_err());
 }
 
 #[tokio::test]

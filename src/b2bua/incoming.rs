@@ -73,7 +73,8 @@ pub(super) async fn screen(
         Err(error) => Err(error),
     };
     match found {
-        Ok(Found::Pending(reservation)) => Ok(reservation),
+        // Everything is checked again: the destination may have been barred since the request.
+        Ok(Found::Pending(reservation)) => config.destinations.check(reservation.destination).map(|()| reservation),
         Ok(Found::Expired(_)) => Err(Refusal::ReservationExpired),
         Ok(Found::Used(_)) => Err(Refusal::ReservationUsed),
         Ok(Found::None) => Err(Refusal::NoReservation),

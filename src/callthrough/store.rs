@@ -269,6 +269,10 @@ pub fn stamps(inventory: &[AccessNumber]) -> i64 {
     inventory.iter().map(|number| stamp(number, &settings_text(&number.settings))).fold(0, i64::wrapping_add)
 }
 
+/// How far the clocks of two nodes, or of two lives of one, may stand apart. A reservation from further ahead was made before the
+/// clock was set back, and would live longer than it may: it has none of its life left.
+const CLOCK_SKEW: Duration = Duration::from_secs(2);
+
 /// What the newest reservation of `caller` for `access_number` means to a call that arrives now. Reads only.
 pub async fn find(
     connection: &mut AnyConnection,
@@ -318,7 +322,7 @@ pub async fn claim(tx: &mut AnyConnection, config: &Config, id: ReservationId, c
     let claimed = sqlx::query(
         "update reservation set state = 'claimed', call_id = $2, claims = claims + 1, released_at_us = null, \
          late = case when expires_at_us < $3 then 1 else late end \
-         where id = $1 and late_until_us >= $3 \
+         where id = $1 and late_until_us >= $3 and created_at_us <= $6 \
          and (state = 'pending' or (state = 'claimed' and released_at_us >= $4 and claims < $5)) returning *",
     )
     .bind(id.to_string())
@@ -326,6 +330,7 @@ pub async fn claim(tx: &mut AnyConnection, config: &Config, id: ReservationId, c
     .bind(now.as_micros())
     .bind((now - failover_window(config)).as_micros())
     .bind(MAX_CLAIMS)
+    .bind((now + CLOCK_SKEW).as_micros())
     .fetch_optional(&mut *tx)
     .await?;
     if let Some(row) = claimed {
@@ -494,7 +499,7 @@ pub async fn list_access_numbers(connection: &mut AnyConnection) -> Result<Vec<A
 
 fn judge(config: &Config, reservation: Reservation, now: Timestamp) -> Found {
     let alive = reservation.released_at.is_none();
-    let in_life = now <= reservation.late_until;
+    let in_life = now <= reservation.late_until && reservation.created_at <= now + CLOCK_SKEW;
     match reservation.state {
         State::Pending if in_life => Found::Pending(reservation),
         State::Pending | State::Expired => Found::Expired(reservation),

@@ -3,7 +3,7 @@
 use callthrough::sip::Header;
 
 use crate::support::carrier::{OFFER, sdp};
-use crate::support::switchboard::{ACCESS, ALICE, PRAGUE, Switchboard};
+use crate::support::switchboard::{ACCESS, ALICE, PRAGUE, Plan, Switchboard};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_reservation_everybody_hears_403() {
@@ -55,4 +55,18 @@ async fn the_asserted_identity_counts_and_privacy_is_honoured() {
     a.hangs_up().await;
     b.is_hung_up().await;
     board.record().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_destination_barred_since_the_request_is_not_called() {
+    let mut plan = Plan::default();
+    plan.callthrough.destinations.barred_prefixes = vec![PRAGUE.trim_start_matches('+').to_owned()];
+    let board = Switchboard::planned(plan).await;
+    let mut north = board.carrier("north", 1).await;
+    let alice = board.subscriber(ALICE, "5.00").await;
+    alice.requests(PRAGUE).await;
+    assert_eq!(alice.dials().await.is_refused().await, 403);
+    assert_eq!(board.record().await.cause.code(), "barred");
+    assert!(north.is_left_alone());
+    board.is_at_rest().await;
 }

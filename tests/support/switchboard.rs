@@ -50,13 +50,19 @@ pub struct Switchboard {
 pub struct Plan {
     pub calls: b2bua::Config,
     pub ledger: ledger::Config,
+    pub callthrough: callthrough::callthrough::Config,
     /// A line of the deck: price a minute, first and next seconds.
     pub price: &'static str,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { calls: b2bua::Config::default(), ledger: ledger::Config::default(), price: "0.60,1,1" }
+        Self {
+            calls: b2bua::Config::default(),
+            ledger: ledger::Config::default(),
+            callthrough: callthrough::callthrough::Config::default(),
+            price: "0.60,1,1",
+        }
     }
 }
 
@@ -281,16 +287,11 @@ async fn serve(folder: PathBuf, clock: Clock, plan: Plan, listen: SocketAddr) ->
         let decks = Decks::default();
         rating::store::refresh(&database, &decks, &rating::Config::default(), clock.timestamp()).await.unwrap();
         let trunks = Trunks::load(&database, clock.clone()).await.unwrap();
-        let setup = Setup {
-            node: "test".into(),
-            spool: folder.join("spool"),
-            ledger: plan.ledger,
-            callthrough: callthrough::callthrough::Config::default(),
-        };
+        let setup = Setup { node: "test".into(), spool: folder.join("spool"), ledger: plan.ledger, callthrough: plan.callthrough.clone() };
         let books = Books::new(database.clone(), decks.clone(), clock.clone(), random.clone(), setup);
         let calls = b2bua::start(Wiring {
             config: plan.calls,
-            callthrough: callthrough::callthrough::Config::default(),
+            callthrough: plan.callthrough,
             database: database.clone(),
             books,
             trunks: trunks.clone(),
