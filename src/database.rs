@@ -351,7 +351,7 @@ mod tests {
         sqlx::query_scalar("select count(*) from api_key").fetch_one(&mut *connection).await.unwrap()
     }
 
-    fn insert<'c>(connection: &'c mut AnyConnection, id: i64) -> Work<'c, Result<(), sqlx::Error>> {
+    fn insert(connection: &mut AnyConnection, id: i64) -> Work<'_, Result<(), sqlx::Error>> {
         Box::pin(async move {
             sqlx::query("insert into api_key (id, name, digest, created_at_us) values ($1, 'test', $1, 0)")
                 .bind(id.to_string())

@@ -72,7 +72,7 @@ fn every_call_reaches_its_own_destination_at_full_rate() {
         a.figure("Retransmissions(C)"),
         asked.within(500),
         asked.within(990),
-        (after.cpu - before.cpu).as_secs_f64() * 1000.0 / f64::from(calls),
+        after.cpu.checked_sub(before.cpu).unwrap().as_secs_f64() * 1000.0 / f64::from(calls),
         before.memory_kib,
         full.memory_kib,
         after.memory_kib,

@@ -73,7 +73,7 @@ fn measure(size: Size, whole: bool) {
     {
         match hop {
             Some(hop) => {
-                println!("{name:<32}{:>9.3} ms{:>16.1} KiB{:>9}{:>18}", hop.cpu_millis, hop.memory_kib, hop.failed, hop.retransmissions)
+                println!("{name:<32}{:>9.3} ms{:>16.1} KiB{:>9}{:>18}", hop.cpu_millis, hop.memory_kib, hop.failed, hop.retransmissions);
             }
             None => println!("{name:<32}   is not installed"),
         }
@@ -122,7 +122,7 @@ fn drive(
     let after = usage(pid);
     Hop {
         cpu_millis: millis(before, after) / f64::from(size.calls),
-        memory_kib: (held.memory_kib.saturating_sub(before.memory_kib)) as f64 / f64::from(size.calls),
+        memory_kib: f64::from(u32::try_from(held.memory_kib.saturating_sub(before.memory_kib)).unwrap_or(u32::MAX)) / f64::from(size.calls),
         failed: a.figure("FailedCall(C)") + b.figure("FailedCall(C)"),
         retransmissions: a.figure("Retransmissions(C)"),
     }

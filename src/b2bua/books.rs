@@ -402,10 +402,7 @@ impl Books {
     }
 
     async fn close_spooled(self, closing: Closing) -> Replayed {
-        let fault = match self.try_close(closing).await {
-            Ok(_) => return Replayed::Written,
-            Err(fault) => fault,
-        };
+        let Err(fault) = self.try_close(closing).await else { return Replayed::Written };
         let away = match &fault {
             LedgerError::Database(sqlx::Error::Database(refused)) => is_away(&**refused),
             LedgerError::Database(_) => true,

@@ -126,13 +126,12 @@ impl TableBuilder {
     pub fn add(&mut self, prefix: Prefix, name: &str, rate: Rate) {
         let fresh = u32::try_from(self.rates.len()).expect("fewer rates than rows");
         let rate = *self.rates.entry(rate).or_insert(fresh);
-        let name = match self.names.get(name) {
-            Some(&known) => known,
-            None => {
-                let fresh = u32::try_from(self.names.len()).expect("fewer names than rows");
-                self.names.insert(name.into(), fresh);
-                fresh
-            }
+        let name = if let Some(&known) = self.names.get(name) {
+            known
+        } else {
+            let fresh = u32::try_from(self.names.len()).expect("fewer names than rows");
+            self.names.insert(name.into(), fresh);
+            fresh
         };
         self.rows.push((prefix, rate, name));
     }

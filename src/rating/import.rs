@@ -368,9 +368,9 @@ impl Places {
     }
 }
 
-fn amount<T: FromStr<Err = MoneyError>>(text: &str, what: &str, mark: DecimalMark, units: impl Fn(T) -> i64) -> Result<T, String>
+fn amount<T>(text: &str, what: &str, mark: DecimalMark, units: impl Fn(T) -> i64) -> Result<T, String>
 where
-    T: Copy,
+    T: FromStr<Err = MoneyError> + Copy,
 {
     let complaint = |reason: &str| format!("{what} \"{}\": {reason}", echo(text));
     let plain = match mark {

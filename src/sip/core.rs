@@ -256,10 +256,10 @@ impl Core {
             Command::HangUp { reason } => core.hang_up(id, leg, reason),
             Command::Ack { body } => core.ack_command(leg, body.as_ref()),
             Command::Request { id: request, method, body, headers } => {
-                core.request_command(id, leg, request, method, body.as_ref(), &headers)
+                core.request_command(id, leg, request, method, body.as_ref(), &headers);
             }
             Command::Respond { id: request, status, body, headers } => {
-                core.respond_command(id, leg, request, status, body.as_ref(), &headers)
+                core.respond_command(id, leg, request, status, body.as_ref(), &headers);
             }
         });
     }

@@ -125,6 +125,7 @@ pub struct Endpoint {
 
 impl Endpoint {
     /// Binds the sockets and starts the task. Until [`Endpoint::set_sources`] everybody is a stranger.
+    #[expect(clippy::unused_async, reason = "it starts a task, so it must be called inside a runtime")]
     pub async fn start(config: Config, clock: Clock, random: Random) -> io::Result<(Self, mpsc::Receiver<Incoming>)> {
         let sockets = Sockets::bind(&config.listen)?;
         let bound = sockets.local_addresses()?;

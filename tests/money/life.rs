@@ -30,7 +30,7 @@ async fn a_call_is_held_charged_and_recorded(kind: Kind) {
     assert_eq!(desk.account().await.available(), Ok(Micros::new(400_000)));
 
     desk.books.answered(call, None, desk.clock.timestamp(), "{}".into()).await.unwrap();
-    desk.clock.advance(Duration::from_millis(30_000));
+    desk.clock.advance(Duration::from_secs(30));
     let grant = desk.books.extend(call).await.unwrap();
     assert_eq!((grant.hold, grant.funded, grant.more), (authorised.grant.hold, secs(100), false));
     desk.clock.advance(Duration::from_millis(30_001));

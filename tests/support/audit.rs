@@ -108,7 +108,7 @@ pub fn audit(wire: &[Captured], audited: &[SocketAddr]) -> Vec<String> {
         if let Some(party) = parties.get_mut(&captured.from) {
             match &seen {
                 Some(seen) => {
-                    says(party, seen, &captured.bytes, &mut |fault| faults.push(format!("{}: {fault}: {}", captured.from, seen.start)))
+                    says(party, seen, &captured.bytes, &mut |fault| faults.push(format!("{}: {fault}: {}", captured.from, seen.start)));
                 }
                 None => faults.push(format!("{}: cannot be read, or its length is wrong: {:?}", captured.from, captured.bytes)),
             }
