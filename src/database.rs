@@ -20,7 +20,7 @@ const WRITE_QUEUE: usize = 8192;
 /// Pieces of work that share one commit.
 const WRITE_GROUP: usize = 256;
 /// How long the first piece of a group waits for company.
-const GATHER: Duration = Duration::from_millis(1);
+const GATHER: Duration = Duration::from_millis(2);
 /// Reading connections.
 const READERS: u32 = 4;
 /// Connections to PostgreSQL, reading and writing.
@@ -136,7 +136,7 @@ async fn sqlite_pool(url: &str, connections: u32) -> Result<AnyPool, sqlx::Error
                 connection
                     .execute(
                         "pragma journal_mode = wal; pragma synchronous = full; pragma busy_timeout = 2000; pragma foreign_keys = on;
-                         pragma cache_size = -32768; pragma wal_autocheckpoint = 4000;",
+                         pragma temp_store = memory; pragma cache_size = -32768; pragma wal_autocheckpoint = 4000;",
                     )
                     .await?;
                 Ok(())
