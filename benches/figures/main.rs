@@ -51,6 +51,9 @@ fn main() {
 
 fn measure(size: Size, whole: bool) {
     println!("{} calls of each kind at {}/s, {} requests of each kind\n", size.calls, size.rate, size.requests);
+    if !whole {
+        println!("Too few for figures: this shows only that every part runs. `cargo bench` measures.\n");
+    }
     micro::print(whole);
 
     let world = World::with(GENEROUS);
