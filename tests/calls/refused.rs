@@ -18,9 +18,10 @@ async fn without_a_reservation_everybody_hears_403() {
     assert_eq!(call("<sip:anonymous@anonymous.invalid>", ACCESS).await, 403);
     board.clock.advance(std::time::Duration::from_secs(71));
     assert_eq!(call(ALICE, ACCESS).await, 403);
-    let mut causes: Vec<_> = board.records(4).await.iter().map(|record| record.cause.code()).collect();
+    assert_eq!(call(ALICE, "lobby").await, 404);
+    let mut causes: Vec<_> = board.records(5).await.iter().map(|record| record.cause.code()).collect();
     causes.sort_unstable();
-    assert_eq!(causes, ["caller_withheld", "no_reservation", "no_reservation", "reservation_expired"]);
+    assert_eq!(causes, ["caller_withheld", "no_reservation", "no_reservation", "no_such_number", "reservation_expired"]);
     assert!(north.is_left_alone());
     board.is_at_rest().await;
 }

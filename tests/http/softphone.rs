@@ -309,7 +309,8 @@ async fn g20_unknown_paths_speak_the_language_that_was_asked_for() {
 
 #[tokio::test]
 async fn refusals_have_their_status_and_a_message() {
-    let (office, _) = office().await;
+    let (mut office, _) = office().await;
+    office.config.destinations.barred_prefixes = vec!["1555666".to_owned()];
     let off = office.person_with(&["off"], &["+15551230003"], 10_000_000, |off| off.enabled = false).await;
     office.credential(&off, subscriber::Kind::Password, "tok").await;
     let capped = office.person_with(&["capped"], &["+15551230004"], 10_000_000, |who| who.spend_cap = Some(100_000.into_micros())).await;
@@ -319,7 +320,9 @@ async fn refusals_have_their_status_and_a_message() {
     let door = office.serve("").await;
     for (user, target, status, code) in [
         ("johndow", "%2B33123456789", 403, "no_rate"),
+        ("johndow", "%2B15556661234", 403, "barred"),
         ("johndow", "%2B19005551234", 403, "high_risk"),
+        ("johndow", "lobby", 400, "no_such_number"),
         ("johndow", "%2B881612345678", 403, "high_risk"),
         ("off", "%2B15551231234", 403, "sign_in_failed"),
         ("capped", "%2B15551231234", 403, "spend_cap"),
