@@ -43,28 +43,39 @@ impl Profile {
     /// The share of each section, largest first.
     pub fn sections(mut self) -> Option<String> {
         self.perf.wait().ok()?;
-        let report = Command::new("perf")
-            .args(["report", "--stdio", "--no-children", "-q", "--percent-limit", "0.02", "--sort", "dso,symbol", "-i"])
-            .arg(&self.file)
-            .output()
-            .ok()?;
-        let mut shares = BTreeMap::<&str, f64>::new();
-        for line in String::from_utf8_lossy(&report.stdout).lines() {
-            let Some((percent, rest)) = line.trim().split_once('%') else { continue };
-            let Ok(percent) = percent.trim().parse::<f64>() else { continue };
+        let mut shares = BTreeMap::<String, f64>::new();
+        for (percent, rest) in self.report("dso,symbol")? {
             let kernel = rest.contains("[k]") || rest.contains("[kernel");
             let section = SECTIONS.iter().find(|(_, words)| words.iter().any(|word| rest.contains(word))).map(|(name, _)| *name);
-            *shares.entry(if kernel { "kernel" } else { section.unwrap_or("the rest") }).or_default() += percent;
+            *shares.entry(if kernel { "kernel" } else { section.unwrap_or("the rest") }.to_owned()).or_default() += percent;
+        }
+        for (percent, thread) in self.report("comm")? {
+            *shares.entry(format!("(thread) {thread}")).or_default() += percent;
         }
         if shares.is_empty() {
             return None;
         }
         let mut shares: Vec<_> = shares.into_iter().collect();
-        shares.sort_by(|a, b| b.1.total_cmp(&a.1));
+        shares.sort_by(|a, b| a.0.starts_with('(').cmp(&b.0.starts_with('(')).then(b.1.total_cmp(&a.1)));
         let mut text = String::new();
         for (name, percent) in shares {
-            let _ = writeln!(text, "  {name:<24}{percent:>5.1} %");
+            let _ = writeln!(text, "  {name:<28}{percent:>5.1} %");
         }
         Some(text)
+    }
+
+    /// Percentages and what they are of.
+    fn report(&self, by: &str) -> Option<Vec<(f64, String)>> {
+        let report = Command::new("perf")
+            .args(["report", "--stdio", "--no-children", "-q", "--percent-limit", "0.02", "--sort", by, "-i"])
+            .arg(&self.file)
+            .output()
+            .ok()?;
+        let text = String::from_utf8_lossy(&report.stdout).into_owned();
+        let line = |line: &str| {
+            let (percent, rest) = line.trim().split_once('%')?;
+            Some((percent.trim().parse().ok()?, rest.trim().to_owned()))
+        };
+        Some(text.lines().filter_map(line).collect())
     }
 }
