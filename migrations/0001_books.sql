@@ -2,10 +2,24 @@
 -- Both SQLite and PostgreSQL read this file: bigint for money (micro-units), prices (nano-units), times (microseconds UTC)
 -- and yes/no (1/0); text for ids and numbers ('+' and digits). Constraints are named; a name becomes a refusal.
 
+-- Customers of the operator, strictly apart. One exists from the start.
+create table tenant (
+    id text primary key,
+    slug text not null,                          -- in the paths of its softphone doors: /t/{slug}/callthrough
+    name text not null,
+    home_country text,
+    enabled bigint not null default 1,
+    settings text not null default '{}',         -- JSON: countries, number types, caps (tenant room)
+    created_at_us bigint not null,
+    constraint tenant_slug_unique unique (slug)
+);
+insert into tenant (id, slug, name, created_at_us) values ('ten_00000000000000000000000000', 'main', 'Main', 0);
+
 -- Money of one owner in one currency. The balance is a cache, written in the same transaction as what it sums; what is held is
 -- summed from the open holds whenever it is asked for.
 create table account (
     id text primary key,
+    tenant_id text not null default 'ten_00000000000000000000000000' references tenant (id),
     currency text not null,
     credit_limit_micros bigint not null default 0,
     balance_micros bigint not null default 0,
@@ -17,6 +31,7 @@ create table account (
 
 create table subscriber (
     id text primary key,
+    tenant_id text not null default 'ten_00000000000000000000000000' references tenant (id),
     account_id text not null references account (id),
     name text not null,
     home_country text not null,
@@ -37,8 +52,10 @@ create table subscriber (
 
 -- What may stand for a subscriber at the door: SIP user, auth user, cloud user, user@domain; folded to lower case.
 create table identity (
-    name text primary key,
-    subscriber_id text not null references subscriber (id)
+    tenant_id text not null default 'ten_00000000000000000000000000' references tenant (id),
+    name text not null,
+    subscriber_id text not null references subscriber (id),
+    constraint identity_key primary key (tenant_id, name)
 );
 create index identity_subscriber on identity (subscriber_id);
 
@@ -82,10 +99,11 @@ create index nonce_seen on nonce (seen_at_us);
 -- Rate decks: a name, its versions, their rates. Rates of a version never change.
 create table deck (
     id text primary key,
+    tenant_id text not null default 'ten_00000000000000000000000000' references tenant (id),
     name text not null,
     currency text not null,
     created_at_us bigint not null,
-    constraint deck_name_unique unique (name)
+    constraint deck_name_unique unique (tenant_id, name)
 );
 
 create table deck_version (
@@ -128,6 +146,7 @@ create table trunk (
 
 create table access_number (
     number text primary key,                     -- '+' and digits
+    tenant_id text not null default 'ten_00000000000000000000000000' references tenant (id),
     country text not null,
     enabled bigint not null default 1,
     settings text not null,                      -- JSON: modes, coordinates, cost, pauses, terminator, capacity (callthrough room)
@@ -240,6 +259,7 @@ create table entry (
 -- One record a call, refused ones included.
 create table cdr (
     call_id text primary key,
+    tenant_id text references tenant (id),       -- null: the operator's own
     subscriber_id text,
     account_id text,
     reservation_id text,
@@ -267,9 +287,11 @@ create table cdr (
     detail text                                  -- JSON: attempts per trunk, anything a reader at three in the morning wants
 );
 create index cdr_subscriber on cdr (subscriber_id, call_id);
+create index cdr_tenant on cdr (tenant_id, call_id);
 
 create table api_key (
     id text primary key,
+    tenant_id text references tenant (id),       -- null: the operator's own
     name text not null,
     digest text not null,                        -- SHA-256
     created_at_us bigint not null,

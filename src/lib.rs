@@ -10,11 +10,13 @@
 //! | [`types`] | the words of the trade as values that cannot be wrong: numbers, money, ids, time, reasons to say no |
 //! | [`call`] | the life of one call, as a state machine that touches nothing |
 //! | [`callthrough`] | the product: "this phone calling that access number means this destination", for a minute |
+//! | [`tenant`] [`people`] | the operator's customers, strictly apart; who keeps the books, what each may do, what each did |
 //! | [`subscriber`] | who may call: subscribers, their verified numbers, credentials, devices |
 //! | [`trunk`] | the carriers: where calls come from, who takes a call onward |
 //! | [`rating`] | what a call costs, how long credit lasts: decks, rates, quotes |
 //! | [`ledger`] | the prepaid books: accounts, entries, holds |
 //! | [`cdr`] | what happened: one record a call |
+//! | [`alert`] | what somebody should look at |
 //! | [`geoip`] | which country an address is in |
 //! | [`database`] | SQLite or PostgreSQL behind one door |
 //! | [`sdp`] | reading and writing session descriptions (RFC 8866, 3264) |
@@ -36,7 +38,7 @@
 //!               |
 //!          callthrough                  the product rules
 //!               |
-//! subscriber trunk rating ledger cdr geoip    the books; each keeps its SQL in its store.rs
+//! tenant people subscriber trunk rating ledger cdr alert geoip    the books; each keeps its SQL in its store.rs
 //!               |
 //!  call    sip -> sdp    database       engines: call imports only types; sip knows nothing of calls
 //!               |
@@ -63,6 +65,7 @@
 //! * Nothing outside [`sip`] knows tags, branches or CSeq numbers.
 //! * Time comes from [`types::Clock`], chance from [`types::Random`].
 
+pub mod alert;
 pub mod app;
 pub mod b2bua;
 pub mod call;
@@ -75,10 +78,12 @@ pub mod geoip;
 pub mod http;
 pub mod jobs;
 pub mod ledger;
+pub mod people;
 pub mod rating;
 pub mod sdp;
 pub mod simulate;
 pub mod sip;
 pub mod subscriber;
+pub mod tenant;
 pub mod trunk;
 pub mod types;

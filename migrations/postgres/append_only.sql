@@ -1,4 +1,4 @@
--- Postings and entries are only added. PostgreSQL's way of saying so; run at every start, changes nothing that is there.
+-- Postings, entries and the audit log are only added. PostgreSQL's way of saying so; run at every start, changes nothing that is there.
 -- The lock keeps two nodes that start together from replacing the same trigger at once.
 begin;
 select pg_advisory_xact_lock(7203114528);
@@ -11,4 +11,6 @@ create or replace trigger posting_no_change before update or delete on posting f
 create or replace trigger posting_no_truncate before truncate on posting for each statement execute function append_only();
 create or replace trigger entry_no_change before update or delete on entry for each row execute function append_only();
 create or replace trigger entry_no_truncate before truncate on entry for each statement execute function append_only();
+create or replace trigger audit_no_change before update or delete on audit for each row execute function append_only();
+create or replace trigger audit_no_truncate before truncate on audit for each statement execute function append_only();
 commit;

@@ -14,7 +14,6 @@ use super::error::Problem;
 use super::{State, store};
 use crate::database::{self, Connection, Work};
 use crate::subscriber::credential::hex;
-use crate::types::ApiKeyId;
 
 /// How long answers are kept.
 pub const KEPT: Duration = Duration::from_secs(48 * 3600);
@@ -31,7 +30,7 @@ pub struct Asked {
     /// The key the client chose.
     pub key: String,
     /// Who asks; two clients may choose the same key.
-    pub credential: ApiKeyId,
+    pub credential: String,
     /// Method and path.
     pub request: String,
     /// SHA-256 of the body.
@@ -83,7 +82,7 @@ pub enum Seen {
 }
 
 /// The key of a request, or what is wrong with it.
-pub fn asked(headers: &HeaderMap, credential: ApiKeyId, request: String, body: &[u8]) -> Result<Asked, Problem> {
+pub fn asked(headers: &HeaderMap, credential: String, request: String, body: &[u8]) -> Result<Asked, Problem> {
     let wrong = "Send one Idempotency-Key header of 1 to 255 printable characters, a new one for each new movement.";
     let mut keys = headers.get_all("idempotency-key").iter();
     let key = match (keys.next().and_then(|key| key.to_str().ok()), keys.next()) {

@@ -4,6 +4,7 @@
 
 pub mod api;
 pub mod auth;
+pub mod caller;
 pub mod error;
 pub mod idempotency;
 pub mod key;
@@ -18,6 +19,7 @@ use std::path::PathBuf;
 
 use axum::Router;
 
+pub use caller::Caller;
 pub use error::Problem;
 pub use server::{BodyTime, Bounds, Peer, serve};
 pub use tls::{Certificates, TlsError};

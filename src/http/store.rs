@@ -78,7 +78,7 @@ pub async fn begin(tx: &mut AnyConnection, asked: &Asked, now: Timestamp, abando
          where idempotency.status is null and idempotency.created_at_us < $6 and idempotency.request = $3 and idempotency.body_digest = $4",
     )
     .bind(&asked.key)
-    .bind(asked.credential.to_string())
+    .bind(&asked.credential)
     .bind(&asked.request)
     .bind(&asked.body_digest)
     .bind(now.as_micros())
@@ -89,7 +89,7 @@ pub async fn begin(tx: &mut AnyConnection, asked: &Asked, now: Timestamp, abando
         return Ok(Seen::New);
     }
     let row = sqlx::query("select * from idempotency where credential = $1 and key = $2")
-        .bind(asked.credential.to_string())
+        .bind(&asked.credential)
         .bind(&asked.key)
         .fetch_one(tx)
         .await?;
@@ -107,7 +107,7 @@ pub async fn begin(tx: &mut AnyConnection, asked: &Asked, now: Timestamp, abando
 /// Keeps the answer, in the transaction that did the work.
 pub async fn finish(tx: &mut AnyConnection, asked: &Asked, answer: &Answer) -> Result<(), sqlx::Error> {
     sqlx::query("update idempotency set status = $3, content_type = $4, body = $5 where credential = $1 and key = $2")
-        .bind(asked.credential.to_string())
+        .bind(&asked.credential)
         .bind(&asked.key)
         .bind(i64::from(answer.status))
         .bind(&answer.content_type)
@@ -120,7 +120,7 @@ pub async fn finish(tx: &mut AnyConnection, asked: &Asked, answer: &Answer) -> R
 /// Frees the key: nothing was done.
 pub async fn abandon(tx: &mut AnyConnection, asked: &Asked) -> Result<(), sqlx::Error> {
     sqlx::query("delete from idempotency where credential = $1 and key = $2 and status is null")
-        .bind(asked.credential.to_string())
+        .bind(&asked.credential)
         .bind(&asked.key)
         .execute(tx)
         .await

@@ -60,13 +60,15 @@ pub enum DeckError {
 
 /// Makes a deck without rates.
 pub async fn create(tx: &mut AnyConnection, deck: &Deck) -> Result<(), DeckError> {
-    let done = sqlx::query("insert into deck (id, name, currency, created_at_us) values ($1, $2, $3, $4) on conflict (name) do nothing")
-        .bind(deck.id.to_string())
-        .bind(&deck.name)
-        .bind(deck.currency.as_str())
-        .bind(deck.created_at.as_micros())
-        .execute(tx)
-        .await?;
+    let done = sqlx::query(
+        "insert into deck (id, name, currency, created_at_us) values ($1, $2, $3, $4) on conflict (tenant_id, name) do nothing",
+    )
+    .bind(deck.id.to_string())
+    .bind(&deck.name)
+    .bind(deck.currency.as_str())
+    .bind(deck.created_at.as_micros())
+    .execute(tx)
+    .await?;
     if done.rows_affected() == 1 { Ok(()) } else { Err(DeckError::NameTaken) }
 }
 

@@ -111,6 +111,29 @@ ids! {
     TrunkId = "trunk";
     /// A key to the API.
     ApiKeyId = "key";
+    /// A customer of the operator, with numbers, decks, subscribers and people of its own.
+    TenantId = "ten";
+    /// Somebody who signs in to keep the books.
+    PersonId = "pers";
+    /// A browser that is signed in.
+    SignInId = "sign";
+    /// A row of the audit log.
+    AuditId = "audit";
+    /// A batch of vouchers.
+    VoucherBatchId = "vbat";
+    /// One voucher.
+    VoucherId = "vou";
+    /// A movement of money that waits for a second person.
+    ApprovalId = "appr";
+    /// Something somebody should look at.
+    AlertId = "alert";
+    /// A list of numbers and prefixes that must not be called.
+    HotlistId = "hot";
+}
+
+impl TenantId {
+    /// The tenant that exists from the first start: a server with one business never needs another.
+    pub const MAIN: Self = Self(0);
 }
 
 #[cfg(test)]

@@ -8,11 +8,10 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::Caller;
 use super::body::{Asked, Body, Id, page, page_length};
-use crate::http::State;
 use crate::http::error::Problem;
 use crate::http::idempotency::{self, Answer};
+use crate::http::{Caller, State};
 use crate::ledger::{Account, Draft, Kind, LedgerError, Posting, store};
 use crate::types::{AccountId, Currency, Micros, Money};
 
@@ -196,14 +195,14 @@ impl Movement {
 
 async fn post_once(
     From(state): From<State>,
-    Extension(Caller(key)): Extension<Caller>,
+    Extension(caller): Extension<Caller>,
     Id(id): Id<AccountId>,
     address: &Uri,
     headers: &HeaderMap,
     movement: Movement,
     bytes: &[u8],
 ) -> Result<Response, Problem> {
-    let asked = idempotency::asked(headers, key.id, format!("POST {}", address.path()), bytes)?;
+    let asked = idempotency::asked(headers, caller.principal.who.to_string(), format!("POST {}", address.path()), bytes)?;
     movement.check()?;
     // The posting's own key: should the stored answer be lost with its process, the money still moves once.
     let draft = Draft {

@@ -25,7 +25,9 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::error::Problem;
 use super::key::{self, ApiKey};
-use super::{State, store};
+use super::{Caller, Peer, State, store};
+use crate::people::{Principal, Role, Who};
+use crate::types::TenantId;
 
 /// Every resource, behind the key.
 pub fn router(state: State) -> Router {
@@ -53,10 +55,6 @@ async fn other_methods() -> Problem {
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "This address takes other methods. The Allow header names them.")
 }
 
-/// Who is asking; handlers find it among the request's extensions.
-#[derive(Debug, Clone)]
-pub struct Caller(pub ApiKey);
-
 async fn authenticate(extract::State(state): extract::State<State>, mut request: Request, next: Next) -> Response {
     let bearer = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| {
         let (scheme, key) = value.split_once(' ')?;
@@ -69,7 +67,9 @@ async fn authenticate(extract::State(state): extract::State<State>, mut request:
     match found {
         Ok(Some(key)) => {
             note_use(&state, &key);
-            request.extensions_mut().insert(Caller(key));
+            let principal = Principal { who: Who::Key(key.id), name: key.name, tenant: None, scopes: Role::Owner.scopes() };
+            let from = request.extensions().get::<Peer>().map(|peer| peer.address.ip());
+            request.extensions_mut().insert(Caller { principal, tenant: TenantId::MAIN, from });
             next.run(request).await
         }
         Ok(None) => {

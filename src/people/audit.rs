@@ -1,0 +1,37 @@
+//! The log of who changed what: append-only, written in the transaction of the change (spec: security, section 9).
+
+use serde_json::Value;
+use sqlx::AnyConnection;
+
+use super::Who;
+use crate::types::{AuditId, TenantId, Timestamp};
+
+/// One change. Secrets are never part of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Act {
+    /// Its id.
+    pub id: AuditId,
+    /// In whose books; none for the operator's own things.
+    pub tenant: Option<TenantId>,
+    /// When.
+    pub at: Timestamp,
+    /// Who.
+    pub who: Who,
+    /// What they were called then.
+    pub name: String,
+    /// From which address; empty for the command line.
+    pub from: String,
+    /// What: `subscriber.update`, `account.top_up`, `deck.apply`.
+    pub action: &'static str,
+    /// The id of the thing.
+    pub target: String,
+    /// As it was; none for something new.
+    pub before: Option<Value>,
+    /// As it is; none for something gone.
+    pub after: Option<Value>,
+}
+
+/// Writes the line. Call it in the transaction that makes the change.
+pub async fn note(tx: &mut AnyConnection, act: &Act) -> Result<(), sqlx::Error> {
+    super::store::note(tx, act).await
+}
