@@ -7,6 +7,7 @@ use callthrough::database::Kind;
 use callthrough::types::{Micros, Refusal};
 use serde_json::json;
 
+use crate::support::door::Door;
 use crate::support::office::{ACCESS_NUMBER, Office, Person};
 
 const CALLER: &str = "+15551230001";
@@ -205,4 +206,26 @@ async fn races_on_sqlite() {
 #[tokio::test]
 async fn races_on_postgres() {
     races(Kind::Postgres).await;
+}
+
+#[tokio::test]
+async fn a_reservation_is_taken_back_unless_a_call_has_it() {
+    let office = Office::open(Kind::Sqlite).await;
+    office.number(ACCESS_NUMBER, "US", json!({})).await;
+    let ann = office.person(&["ann"], &[CALLER], 10_000_000).await;
+    let door = Door::beside(office.database.clone(), office.clock.clone(), callthrough::b2bua::Handle::new(1)).await;
+    let cancel = async |reservation: &str| door.send("DELETE", &format!("/reservations/{reservation}"), &[], None).await;
+    ask(&office, &ann, "15551231234").await.unwrap();
+    let (call, reservation, _) = office.arrive(CALLER, ACCESS_NUMBER).await.unwrap();
+    let refused = cancel(&reservation.id.to_string()).await;
+    assert_eq!((refused.status, refused.code()), (409, "reservation_used"), "{}", refused.text);
+    office.consume(&reservation, call).await;
+    office.release(&reservation, call).await;
+    let refused = cancel(&reservation.id.to_string()).await;
+    assert_eq!((refused.status, refused.code()), (409, "conflict"), "{}", refused.text);
+
+    ask(&office, &ann, "15551231234").await.unwrap();
+    let waiting = door.get("/reservations").await.body["items"][0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(cancel(&waiting).await.status, 204);
+    assert_eq!(office.arrive(CALLER, ACCESS_NUMBER).await.unwrap_err(), "no_reservation");
 }

@@ -34,6 +34,13 @@ pub struct Reservation {
     pub late: bool,
 }
 
+impl Reservation {
+    /// Whether a call that is not over has it.
+    pub const fn is_in_a_call(&self) -> bool {
+        matches!(self.state, State::Claimed | State::Used) && self.released_at.is_none()
+    }
+}
+
 /// How far a reservation has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {

@@ -53,7 +53,7 @@ pub const fn message(refusal: Refusal) -> &'static str {
         Refusal::NoAccessNumber => "No access number can be given now. Enable one, or try again later.",
         Refusal::NoReservation => "There is no such reservation. Make the request again.",
         Refusal::ReservationExpired => "The reservation has expired. Make the request again.",
-        Refusal::ReservationUsed => "The reservation is used by a call. Make the request again.",
+        Refusal::ReservationUsed => "The reservation is used by a call. Hang up the call, or make the request again.",
         Refusal::CallerWithheld => "The caller's number is withheld. Call with the number shown.",
         Refusal::CallerUnverified => "The carrier does not vouch for the caller's number. Call from another line.",
         Refusal::ButtonClosed => "The call button is closed. Try again when it is open.",
@@ -172,6 +172,37 @@ impl IntoResponse for Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The table of the doors. What is marked so cannot be heard here: a web request starts no call, so whatever is judged of a call
+    /// (its caller's number, its reservation, how many there are at once) is told by SIP when the call arrives.
+    #[test]
+    fn every_refusal_has_its_status() {
+        for (refusal, expected) in [
+            (Refusal::NoSuchNumber, 400),
+            (Refusal::Emergency, 403),
+            (Refusal::Barred, 403),
+            (Refusal::HighRisk, 403),
+            (Refusal::NoRate, 403),
+            (Refusal::NotEnoughCredit, 403),
+            (Refusal::SpendCap, 403),
+            (Refusal::TooManyCalls, 429), // only of a call: a phone may ask while it talks
+            (Refusal::TooFast, 429),
+            (Refusal::SignInFailed, 403),
+            (Refusal::Disabled, 403), // to phones the same as SignInFailed: a guesser learns nothing
+            (Refusal::NoAccessNumber, 404),
+            (Refusal::NoReservation, 404),      // only of a call
+            (Refusal::ReservationExpired, 404), // only of a call
+            (Refusal::ReservationUsed, 409),
+            (Refusal::CallerWithheld, 403),   // only of a call
+            (Refusal::CallerUnverified, 403), // only of a call
+            (Refusal::ButtonClosed, 403),     // only of a call button
+            (Refusal::AllTrunksFailed, 503),
+            (Refusal::BooksDown, 503),
+            (Refusal::Draining, 503),
+        ] {
+            assert_eq!(status(refusal).as_u16(), expected, "{refusal}");
+        }
+    }
 
     #[test]
     fn every_refusal_is_a_failure_with_a_message_that_says_what_to_do() {

@@ -71,3 +71,23 @@ async fn a_destination_barred_since_the_request_is_not_called() {
     assert!(north.is_left_alone());
     board.is_at_rest().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kind_of_destination_switched_off_since_the_request_is_not_called() {
+    const PREMIUM: &str = "+19005551234";
+    let mut open = Plan::default();
+    open.callthrough.destinations.allow_high_risk = true;
+    for (plan, status, cause) in [(Plan::default(), 403, "high_risk"), (open, 486, "busy")] {
+        let board = Switchboard::planned(plan).await;
+        let mut north = board.carrier("north", 1).await;
+        let alice = board.subscriber(ALICE, "5.00").await;
+        let mut a = alice.calls(PREMIUM).await;
+        if cause == "busy" {
+            north.gets_a_call().await.refuses(486).await;
+        }
+        assert_eq!(a.is_refused().await, status);
+        assert_eq!(board.record().await.cause.code(), cause);
+        assert!(north.is_left_alone());
+        board.is_at_rest().await;
+    }
+}

@@ -341,6 +341,22 @@ async fn refusals_have_their_status_and_a_message() {
     assert!(refused.header("retry-after").is_some());
 }
 
+/// `too_many_calls` is never heard here: one call more is refused when it arrives, not when it is asked for, because the first may
+/// be over by then.
+#[tokio::test]
+async fn a_phone_may_ask_while_it_talks() {
+    let office = Office::open(Kind::Sqlite).await;
+    office.number(ACCESS_NUMBER, "US", json!({})).await;
+    let busy = office.person_with(&["busy"], &[CALLER], 10_000_000, |who| who.max_calls = Some(1)).await;
+    office.credential(&busy, subscriber::Kind::Password, "tok").await;
+    let door = office.serve("").await;
+    let ask = async || door.get("/callthrough?u=busy&p=tok&to=15551231234").await;
+    ask().await.dial_string();
+    let (call, reservation, _) = door.office.arrive(CALLER, ACCESS_NUMBER).await.unwrap();
+    assert_eq!(ask().await.status, 200);
+    door.office.release(&reservation, call).await;
+}
+
 trait IntoMicros {
     fn into_micros(self) -> callthrough::types::Micros;
 }

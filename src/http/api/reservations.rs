@@ -12,7 +12,7 @@ use super::body::{Asked, Id, page, page_length};
 use crate::callthrough::{Reservation, store};
 use crate::http::State;
 use crate::http::error::Problem;
-use crate::types::{ReservationId, SubscriberId};
+use crate::types::{Refusal, ReservationId, SubscriberId};
 
 pub(super) fn router() -> Router<State> {
     Router::new().route("/reservations", get(list)).route("/reservations/{reservation_id}", get(one).delete(cancel))
@@ -57,13 +57,15 @@ async fn one(From(state): From<State>, Id(id): Id<ReservationId>) -> Result<Json
 async fn cancel(From(state): From<State>, Id(id): Id<ReservationId>) -> Result<StatusCode, Problem> {
     let cancelled = state.database.write(move |tx| {
         Box::pin(async move {
-            store::get(tx, id).await?.ok_or_else(|| Problem::not_found("reservation"))?;
-            Ok::<_, Problem>(store::cancel(tx, id).await?)
+            let found = store::get(tx, id).await?.ok_or_else(|| Problem::not_found("reservation"))?;
+            if store::cancel(tx, id).await? {
+                Ok(StatusCode::NO_CONTENT)
+            } else if found.is_in_a_call() {
+                Err(Refusal::ReservationUsed.into())
+            } else {
+                Err(Problem::conflict("The reservation no longer waits for its call. Leave it as it is: no call can use it."))
+            }
         })
     });
-    if cancelled.await? {
-        Ok(StatusCode::NO_CONTENT)
-    } else {
-        Err(Problem::conflict("The reservation no longer waits for its call. Hang up the call instead, if there is one."))
-    }
+    cancelled.await
 }
