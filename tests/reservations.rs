@@ -224,6 +224,7 @@ async fn a_reservation_is_taken_back_unless_a_call_has_it() {
     let refused = cancel(&reservation.id.to_string()).await;
     assert_eq!((refused.status, refused.code()), (409, "conflict"), "{}", refused.text);
 
+    office.clock.advance(Duration::from_secs(1));
     ask(&office, &ann, "15551231234").await.unwrap();
     let waiting = door.get("/reservations").await.body["items"][0]["id"].as_str().unwrap().to_owned();
     assert_eq!(cancel(&waiting).await.status, 204);
