@@ -11,14 +11,16 @@ use super::incoming::Arrived;
 use super::relay::{Answer, Relay};
 use super::response::{self, Said};
 use super::{Board, LiveCall, Watched, incoming, outgoing};
-use crate::call::{Call, CallRecord, Cause, Fact, Limits, Order, Progress, Timer};
+use crate::call::{Call, CallRecord, Cause, Fact, Grant, Limits, Order, Progress, Timer};
 use crate::callthrough::Reservation;
 use crate::sip::{Body, ByWhom, EarlyDialogId, Incoming, Leg, LegEvent, Reason};
 use crate::trunk::{Outcome, Slot, Trunk};
-use crate::types::{CallId, E164, Moment, Refusal, Side};
+use crate::types::{CallId, E164, Moment, Refusal, Side, Timestamp};
 
 /// Early dialogs whose early answer is remembered.
 const MOST_EARLY: usize = 8;
+/// Times that money was set aside which the record tells; the rest is in its hold.
+const MOST_FUNDED: usize = 64;
 
 /// Runs the call that has arrived until its record is written.
 pub(super) async fn run(board: Arc<Board>, trunk: Arc<Trunk>, incoming: Incoming, refused: Option<Refusal>) {
@@ -54,7 +56,7 @@ enum Then {
 enum Answered {
     Screened(Result<Reservation, Refusal>),
     Authorised(Result<super::books::Authorised, Refusal>),
-    Extended(Option<crate::call::Grant>),
+    Extended(Option<Grant>),
     Written,
 }
 
@@ -79,10 +81,18 @@ struct SettingUp {
 #[derive(serde::Serialize)]
 struct Attempt {
     trunk: Arc<str>,
+    at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     sip_status: Option<u16>,
     outcome: &'static str,
     millis: u64,
+}
+
+/// Money that was set aside, for the record: how long it pays for from the answer on.
+#[derive(serde::Serialize)]
+struct Funded {
+    at: Timestamp,
+    secs: u64,
 }
 
 /// Takes the call off the list whatever happens to its task. Its legs hang up by themselves; its hold does not.
@@ -119,6 +129,7 @@ struct Running {
     trunk_out: Option<Arc<Trunk>>,
     dialled_at: Moment,
     attempts: Vec<Attempt>,
+    funded: Vec<Funded>,
     relay: Relay,
     /// B's 200 carried the offer: A's ACK brings the answer.
     late_offer: bool,
@@ -184,6 +195,7 @@ impl Running {
             trunk_out: None,
             dialled_at: now,
             attempts: Vec::new(),
+            funded: Vec::new(),
             relay: Relay::default(),
             late_offer: false,
             parting: None,
@@ -256,6 +268,7 @@ impl Running {
             Answered::Authorised(Err(refusal)) => Some(Fact::Declined(refusal)),
             Answered::Authorised(Ok(authorised)) => {
                 self.late = authorised.late;
+                self.note_funded(&authorised.grant);
                 Some(Fact::Authorised { grant: authorised.grant, longest: authorised.longest })
             }
             Answered::Extended(None) => Some(Fact::NotExtended),
@@ -263,8 +276,15 @@ impl Running {
                 let mut facts = self.entry.facts();
                 facts.funded_until = facts.answered.map(|at| at + grant.funded);
                 drop(facts);
+                self.note_funded(&grant);
                 Some(Fact::Extended(grant))
             }
+        }
+    }
+
+    fn note_funded(&mut self, grant: &Grant) {
+        if self.funded.len() < MOST_FUNDED {
+            self.funded.push(Funded { at: self.board.clock.timestamp(), secs: grant.funded.as_secs() });
         }
     }
 
@@ -543,7 +563,8 @@ impl Running {
         self.dialled_at = self.board.clock.now();
         while let Some(trunk) = candidates.pop() {
             let Ok(slot) = self.board.trunks.begin(&trunk) else {
-                self.attempts.push(Attempt { trunk: trunk.name.as_str().into(), sip_status: None, outcome: "full", millis: 0 });
+                let at = self.board.clock.timestamp_at(self.dialled_at);
+                self.attempts.push(Attempt { trunk: trunk.name.as_str().into(), at, sip_status: None, outcome: "full", millis: 0 });
                 continue;
             };
             let (shown, hosts) = (self.board.config.shown_caller, &self.board.hosts);
@@ -567,7 +588,8 @@ impl Running {
         self.board.trunks.report(trunk.id, health);
         let took = self.board.clock.now().since(self.dialled_at);
         let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        self.attempts.push(Attempt { trunk: trunk.name.as_str().into(), sip_status, outcome, millis });
+        let at = self.board.clock.timestamp_at(self.dialled_at);
+        self.attempts.push(Attempt { trunk: trunk.name.as_str().into(), at, sip_status, outcome, millis });
     }
 
     async fn refuse_a(&mut self, response: response::Response) {
@@ -605,7 +627,8 @@ impl Running {
         {
             job.await;
         }
-        let detail = if self.attempts.is_empty() { None } else { serde_json::to_string(&Detail { attempts: &self.attempts }).ok() };
+        let told = !self.attempts.is_empty() || !self.funded.is_empty();
+        let detail = told.then(|| serde_json::to_string(&Detail { attempts: &self.attempts, funded: &self.funded }).ok()).flatten();
         let now = self.board.clock.timestamp();
         let closing = Closing {
             call: self.id,
@@ -646,6 +669,7 @@ impl Running {
 #[derive(serde::Serialize)]
 struct Detail<'a> {
     attempts: &'a [Attempt],
+    funded: &'a [Funded],
 }
 
 /// A hang-up that nobody sent means that the leg broke.
