@@ -224,9 +224,11 @@ impl Script {
     }
 }
 
-type Query<'q> = sqlx::query::Query<'q, Any, sqlx::any::AnyArguments>;
+/// A statement of either database.
+pub type Query<'q> = sqlx::query::Query<'q, Any, sqlx::any::AnyArguments>;
 
-fn bind(query: Query<'_>, values: Vec<Value>) -> Query<'_> {
+/// Binds values in their order: for statements that are put together.
+pub fn bind(query: Query<'_>, values: Vec<Value>) -> Query<'_> {
     values.into_iter().fold(query, |query, value| match value {
         Value::Number(number) => query.bind(number),
         Value::Text(text) => query.bind(text),

@@ -366,7 +366,7 @@ async fn numbers_of_calls_are_exported_without_formulas() {
         })
     });
     written.await.unwrap();
-    let file = door.get("/cdrs.csv").await;
+    let file = door.get("/cdrs?format=csv").await;
     assert_eq!(file.header("content-type"), "text/csv; charset=utf-8; header=present");
     let mut rows = csv::Reader::from_reader(file.text.as_bytes());
     let row = rows.records().next().unwrap().unwrap();

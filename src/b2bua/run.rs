@@ -81,10 +81,10 @@ struct SettingUp {
 #[derive(serde::Serialize)]
 struct Attempt {
     trunk: Arc<str>,
-    at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     sip_status: Option<u16>,
     outcome: &'static str,
+    at: Timestamp,
     millis: u64,
 }
 

@@ -6,24 +6,54 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 
 use super::{Record, cause_word, parse_cause};
-use crate::database::Script;
+use crate::database::{self, Script, Value};
 use crate::rating::{Charge, Quote};
-use crate::types::{CallId, Micros, Side, SubscriberId, Timestamp};
+use crate::types::{CallId, E164, Micros, Side, SubscriberId, TenantId, Timestamp};
 
-/// Records of one list.
-const MAX_LIST: u32 = 1000;
+/// Records of one page.
+pub const MAX_LIST: u32 = 1000;
+/// Matches of a range that are sorted; of more, the newest are soon met by going back in time.
+const SORTED: i64 = 50_000;
 
-/// Which records a list shows.
+/// Whose records.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Owner {
+    /// Everybody's: only for the server's own purposes.
+    #[default]
+    Anybody,
+    /// One tenant's.
+    Tenant(TenantId),
+    /// Calls that could be laid to no tenant.
+    Nobody,
+}
+
+/// Which records a list shows: those that fit everything that is set.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// Only this subscriber's.
+    /// Whose.
+    pub owner: Owner,
+    /// This subscriber's.
     pub subscriber: Option<SubscriberId>,
+    /// From this number.
+    pub caller: Option<E164>,
+    /// To numbers that begin with these digits; no plus sign.
+    pub destination: Option<String>,
+    /// Came by the trunk of this name.
+    pub trunk_in: Option<String>,
+    /// Left by the trunk of this name.
+    pub trunk_out: Option<String>,
+    /// With this cause's word.
+    pub cause: Option<String>,
+    /// B answered, or did not.
+    pub answered: Option<bool>,
+    /// Charged at least this much, in whatever currency.
+    pub min_charge: Option<Micros>,
+    /// Of this SIP Call-ID on the caller's side.
+    pub sip_call_id: Option<String>,
     /// Began at or after.
     pub from: Option<Timestamp>,
     /// Began before.
     pub until: Option<Timestamp>,
-    /// Only with this cause's word.
-    pub cause: Option<String>,
 }
 
 /// Adds a record. A second one of the same call changes nothing.
@@ -75,20 +105,126 @@ pub async fn get(connection: &mut AnyConnection, call: CallId) -> Result<Option<
 
 /// Records, newest first, older than the one of `after`.
 pub async fn list(connection: &mut AnyConnection, filter: &Filter, after: Option<CallId>, limit: u32) -> Result<Vec<Record>, sqlx::Error> {
-    let rows = sqlx::query(
-        "select * from cdr where ($1 = '' or subscriber_id = $1) and began_at_us >= $2 and began_at_us < $3 and ($4 = '' or cause = $4)
-             and ($5 = '' or call_id < $5)
-         order by call_id desc limit $6",
-    )
-    .bind(filter.subscriber.map_or_else(String::new, |id| id.to_string()))
-    .bind(filter.from.map_or(i64::MIN, Timestamp::as_micros))
-    .bind(filter.until.map_or(i64::MAX, Timestamp::as_micros))
-    .bind(filter.cause.clone().unwrap_or_default())
-    .bind(after.map_or_else(String::new, |id| id.to_string()))
-    .bind(i64::from(limit.min(MAX_LIST)))
-    .fetch_all(connection)
-    .await?;
+    let last = match after {
+        Some(after) => {
+            let began = sqlx::query("select began_at_us from cdr where call_id = $1").bind(after.to_string());
+            let Some(row) = began.fetch_optional(&mut *connection).await? else { return Ok(Vec::new()) };
+            Some((row.try_get("began_at_us")?, after))
+        }
+        None => None,
+    };
+    let way = way(connection, filter).await?;
+    let (conditions, mut values) = conditions(filter, last);
+    let by = if connection.backend_name() == "SQLite" { way } else { "" };
+    values.push(i64::from(limit.min(MAX_LIST)).into());
+    let sql = format!("select * from cdr{by} where {conditions} order by began_at_us desc, call_id desc limit ${}", values.len());
+    let rows = database::bind(sqlx::query(sqlx::AssertSqlSafe(sql)), values).fetch_all(connection).await?;
     rows.iter().map(read).collect()
+}
+
+/// The index that finds the fewest rows too many. SQLite is told, because it keeps no count of what is in an index and takes the
+/// wrong one; PostgreSQL counts and chooses by itself.
+async fn way(connection: &mut AnyConnection, filter: &Filter) -> Result<&'static str, sqlx::Error> {
+    let alone = [
+        (filter.sip_call_id.is_some(), " indexed by cdr_sip_call_id"),
+        (filter.subscriber.is_some(), " indexed by cdr_subscriber"),
+        (filter.caller.is_some(), " indexed by cdr_caller"),
+    ];
+    if let Some((_, way)) = alone.into_iter().find(|(set, _)| *set) {
+        return Ok(way);
+    }
+    if filter.owner == Owner::Anybody || connection.backend_name() != "SQLite" {
+        return Ok("");
+    }
+    let ranges = [
+        (Filter { destination: filter.destination.clone(), ..Filter::default() }, " indexed by cdr_destination"),
+        (Filter { min_charge: filter.min_charge, ..Filter::default() }, " indexed by cdr_charge"),
+    ];
+    for (range, way) in ranges {
+        if range != Filter::default() && is_rare(connection, Filter { owner: filter.owner, ..range }, way).await? {
+            return Ok(way);
+        }
+    }
+    let exact = [
+        (filter.cause.is_some(), " indexed by cdr_cause"),
+        (filter.trunk_out.is_some(), " indexed by cdr_trunk_out"),
+        (filter.trunk_in.is_some(), " indexed by cdr_trunk_in"),
+        (filter.answered == Some(false), " indexed by cdr_unanswered"),
+    ];
+    Ok(exact.into_iter().find(|(set, _)| *set).map_or(" indexed by cdr_began", |(_, way)| way))
+}
+
+async fn is_rare(connection: &mut AnyConnection, filter: Filter, way: &str) -> Result<bool, sqlx::Error> {
+    let (conditions, mut values) = conditions(&filter, None);
+    values.push((SORTED + 1).into());
+    let sql = format!("select count(*) as found from (select 1 from cdr{way} where {conditions} limit ${}) as some", values.len());
+    let row = database::bind(sqlx::query(sqlx::AssertSqlSafe(sql)), values).fetch_one(connection).await?;
+    Ok(row.try_get::<i64, _>("found")? <= SORTED)
+}
+
+/// The filter in SQL, and its values.
+fn conditions(filter: &Filter, last: Option<(i64, CallId)>) -> (String, Vec<Value>) {
+    let mut all = Conditions { sql: "1 = 1".to_owned(), values: Vec::new() };
+    match filter.owner {
+        Owner::Anybody => {}
+        Owner::Tenant(tenant) => all.add("tenant_id = ?", tenant.to_string()),
+        Owner::Nobody => all.sql.push_str(" and tenant_id is null"),
+    }
+    all.add_some("subscriber_id = ?", filter.subscriber.map(|id| id.to_string()));
+    all.add_some("caller = ?", filter.caller.map(|number| number.to_string()));
+    all.add_some("trunk_in = ?", filter.trunk_in.clone());
+    all.add_some("trunk_out = ?", filter.trunk_out.clone());
+    all.add_some("cause = ?", filter.cause.clone());
+    all.add_some("sip_call_id = ?", filter.sip_call_id.clone());
+    all.add_some("began_at_us >= ?", filter.from.map(Timestamp::as_micros));
+    all.add_some("began_at_us < ?", filter.until.map(Timestamp::as_micros));
+    match filter.answered {
+        Some(true) => all.sql.push_str(" and answered_at_us is not null"),
+        Some(false) => all.sql.push_str(" and answered_at_us is null"),
+        None => {}
+    }
+    if let Some(least) = filter.min_charge {
+        all.sql.push_str(" and charge_micros > 0");
+        all.add("charge_micros >= ?", least.get());
+    }
+    if let Some(digits) = &filter.destination {
+        all.add("destination >= ?", format!("+{digits}"));
+        all.add_some("destination < ?", after_prefix(digits).map(|next| format!("+{next}")));
+    }
+    if let Some((began, call)) = last {
+        all.add("began_at_us <= ?", began);
+        all.values.push(call.to_string().into());
+        let call = all.values.len();
+        all.add(&format!("(began_at_us < ? or call_id < ${call})"), began);
+    }
+    (all.sql, all.values)
+}
+
+struct Conditions {
+    sql: String,
+    values: Vec<Value>,
+}
+
+impl Conditions {
+    fn add(&mut self, condition: &str, value: impl Into<Value>) {
+        self.values.push(value.into());
+        self.sql.push_str(" and ");
+        self.sql.push_str(&condition.replace('?', &format!("${}", self.values.len())));
+    }
+
+    fn add_some(&mut self, condition: &str, value: Option<impl Into<Value>>) {
+        if let Some(value) = value {
+            self.add(condition, value);
+        }
+    }
+}
+
+/// The least number that stands after all that begin with these digits; none if they are all nines.
+fn after_prefix(digits: &str) -> Option<String> {
+    let counted = digits.trim_end_matches('9');
+    let (last, before) = counted.as_bytes().split_last()?;
+    let next = char::from(last + 1);
+    Some(format!("{}{next}", std::str::from_utf8(before).ok()?))
 }
 
 /// A record of a row.
@@ -138,4 +274,24 @@ where
 
 fn damaged<E: Into<Box<dyn std::error::Error + Send + Sync>>>(column: &'static str) -> impl FnOnce(E) -> sqlx::Error {
     move |source| sqlx::Error::ColumnDecode { index: column.to_owned(), source: source.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_ends_where_the_next_begins() {
+        for (digits, next) in [("420", Some("421")), ("1", Some("2")), ("49", Some("5")), ("4299", Some("43")), ("9", None), ("99", None)] {
+            assert_eq!(after_prefix(digits).as_deref(), next, "{digits}");
+        }
+    }
+
+    #[test]
+    fn each_condition_has_its_own_value() {
+        let filter = Filter { cause: Some("busy".into()), destination: Some("420".into()), answered: Some(false), ..Filter::default() };
+        let (sql, values) = conditions(&filter, None);
+        assert_eq!(sql, "1 = 1 and cause = $1 and answered_at_us is null and destination >= $2 and destination < $3");
+        assert_eq!(values.len(), 3);
+    }
 }

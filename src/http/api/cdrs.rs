@@ -1,26 +1,22 @@
 //! Call records: one a call, refused ones included.
 
 use axum::extract::State as From;
-use axum::http::{HeaderValue, header};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::body::{Asked, Id, page, page_length};
-use crate::cdr::store::{self, Filter};
-use crate::cdr::{Record, cause_word};
+use crate::cdr::store::{self, Filter, Owner};
+use crate::cdr::{Record, cause_word, parse_cause};
 use crate::http::State;
 use crate::http::error::Problem;
 use crate::rating::DENOMINATOR;
-use crate::types::{CallId, Money, Side, SubscriberId, Timestamp};
-
-/// Rows of one CSV file; the next file goes on after the last of them.
-const CSV_ROWS: u32 = 10_000;
+use crate::types::{CallId, E164, Micros, Money, Side, SubscriberId, Timestamp};
 
 pub(super) fn router() -> Router<State> {
-    Router::new().route("/cdrs", get(list)).route("/cdrs.csv", get(csv)).route("/cdrs/{call_id}", get(one))
+    Router::new().route("/cdrs", get(list)).route("/cdrs/{call_id}", get(one))
 }
 
 fn shape(record: &Record) -> Value {
@@ -78,22 +74,61 @@ fn seconds(duration: std::time::Duration) -> String {
 #[serde(deny_unknown_fields)]
 struct Page {
     subscriber_id: Option<SubscriberId>,
+    caller: Option<E164>,
+    destination: Option<String>,
+    trunk_in: Option<String>,
+    trunk_out: Option<String>,
+    cause: Option<String>,
+    answered: Option<bool>,
+    min_charge: Option<String>,
+    sip_call_id: Option<String>,
     from: Option<Timestamp>,
     until: Option<Timestamp>,
-    cause: Option<String>,
     after: Option<CallId>,
     limit: Option<u32>,
 }
 
 impl Page {
-    fn filter(&self) -> Filter {
-        Filter { subscriber: self.subscriber_id, from: self.from, until: self.until, cause: self.cause.clone() }
+    fn filter(self) -> Result<Filter, Problem> {
+        let destination = self.destination.map(|prefix| digits(&prefix)).transpose()?;
+        let min_charge = self.min_charge.map(|amount| amount.parse::<Micros>()).transpose();
+        if self.cause.as_deref().is_some_and(|word| parse_cause(word).is_none()) {
+            return Err(Problem::field(
+                "cause",
+                "No call ends for this cause. Write its word as a record has it, such as answered or busy.",
+            ));
+        }
+        Ok(Filter {
+            owner: Owner::Anybody,
+            subscriber: self.subscriber_id,
+            caller: self.caller,
+            destination,
+            trunk_in: self.trunk_in,
+            trunk_out: self.trunk_out,
+            cause: self.cause,
+            answered: self.answered,
+            min_charge: min_charge.map_err(|error| Problem::field("min_charge", format!("{error}. Correct the query.")))?,
+            sip_call_id: self.sip_call_id,
+            from: self.from,
+            until: self.until,
+        })
     }
+}
+
+/// The digits of a prefix, with or without its plus sign.
+fn digits(prefix: &str) -> Result<String, Problem> {
+    let digits = prefix.strip_prefix('+').unwrap_or(prefix);
+    if (1..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(digits.to_owned());
+    }
+    Err(Problem::field("destination", "Write the beginning of the number as 1 to 15 digits, such as 420."))
 }
 
 async fn list(From(state): From<State>, Asked(asked): Asked<Page>) -> Result<Response, Problem> {
     let limit = page_length(asked.limit)?;
-    let records = store::list(&mut *state.database.read().await?, &asked.filter(), asked.after, limit + 1).await?;
+    let after = asked.after;
+    let filter = asked.filter()?;
+    let records = store::list(&mut *state.database.read().await?, &filter, after, limit + 1).await?;
     Ok(page(records, limit, |record| record.call, shape))
 }
 
@@ -102,81 +137,9 @@ async fn one(From(state): From<State>, Id(id): Id<CallId>) -> Result<Json<Value>
     Ok(Json(shape(&record.ok_or_else(|| Problem::not_found("CDR; a call that is still up has none yet"))?)))
 }
 
-const COLUMNS: [&str; 20] = [
-    "call_id",
-    "began_at",
-    "answered_at",
-    "ended_at",
-    "caller",
-    "dialled",
-    "destination",
-    "subscriber_id",
-    "account_id",
-    "trunk_in",
-    "trunk_out",
-    "cause",
-    "side",
-    "sip_status",
-    "duration_secs",
-    "billed_secs",
-    "charge",
-    "currency",
-    "prefix",
-    "per_minute",
-];
-
-fn row(record: &Record) -> [String; 20] {
-    let text = |value: &Value| match value {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
-    let shape = shape(record);
-    COLUMNS.map(|column| {
-        let value = match column {
-            "charge" => &shape["charge"]["amount"],
-            "currency" => &shape["charge"]["currency"],
-            "prefix" => &shape["rate"]["prefix"],
-            "per_minute" => &shape["rate"]["per_minute"]["amount"],
-            column => &shape[column],
-        };
-        harmless(text(value))
-    })
-}
-
-/// A cell that a spreadsheet would take for a formula is quoted as text (ASVS 1.2.10). Our own numbers begin with a plus.
-fn harmless(cell: String) -> String {
-    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}") } else { cell }
-}
-
-async fn csv(From(state): From<State>, Asked(asked): Asked<Page>) -> Result<Response, Problem> {
-    let limit @ 1..=CSV_ROWS = asked.limit.unwrap_or(CSV_ROWS) else {
-        return Err(Problem::field("limit", format!("Ask for 1 to {CSV_ROWS} rows a file.")));
-    };
-    let records = store::list(&mut *state.database.read().await?, &asked.filter(), asked.after, limit).await?;
-    let mut file = csv::Writer::from_writer(Vec::new());
-    let written = file.write_record(COLUMNS).and_then(|()| records.iter().try_for_each(|record| file.write_record(row(record))));
-    written.map_err(|error| Problem::fault(&error))?;
-    let file = file.into_inner().map_err(|error| Problem::fault(&error))?;
-    let mut response = file.into_response();
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8; header=present"));
-    headers.insert(header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment; filename=\"cdrs.csv\""));
-    Ok(response)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn cells_cannot_be_formulas() {
-        for (cell, written) in
-            [("=1+1", "'=1+1"), ("+15551231234", "'+15551231234"), ("-5", "'-5"), ("@x", "'@x"), ("plain", "plain"), ("", "")]
-        {
-            assert_eq!(harmless(cell.to_owned()), written);
-        }
-    }
 
     #[test]
     fn durations_are_written_in_milliseconds() {

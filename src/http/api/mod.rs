@@ -12,6 +12,7 @@ mod cdrs;
 mod decks;
 mod keys;
 mod reservations;
+mod sheet;
 mod subscribers;
 mod trunks;
 
@@ -20,7 +21,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{self, Request};
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 
 use super::error::Problem;
@@ -43,6 +44,7 @@ pub fn router(state: State) -> Router {
         .merge(keys::router())
         .fallback(nothing_here)
         .method_not_allowed_fallback(other_methods)
+        .layer(from_fn(sheet::sheets))
         .layer(from_fn_with_state(state.clone(), authenticate))
         .with_state(state)
 }
