@@ -13,7 +13,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::dialog::invite::{LegState, Parting, Stage};
-use super::dialog::tag_text;
+use super::dialog::{tag_family, tag_text};
 use super::endpoint::{Source, SourcePolicy, Strangers};
 use super::leg::{Command, Invite, LegEvent, LegId, OutgoingInvite, RequestId, StoredDialog};
 use super::msg::{BRANCH_COOKIE, Host, Message, Response, Status, Tag, Via, screen_response};
@@ -25,6 +25,7 @@ use super::transaction::{
     User,
 };
 use crate::types::{Moment, Random};
+use inside::Asking;
 
 /// Random bytes drawn at once: a system call for each tag and branch would cost more than the message.
 const CHANCE_BYTES: usize = 4096;
@@ -180,6 +181,7 @@ pub struct Core {
     keys: Keys,
     transactions: Transactions,
     legs: HashMap<LegId, Option<Box<LegState>>>,
+    /// Legs by what their tags have in common.
     tags: HashMap<u64, LegId>,
     timers: Timers<Alarm>,
     out: VecDeque<Output>,
@@ -250,13 +252,13 @@ impl Core {
 
     fn command(&mut self, id: LegId, command: Command) {
         self.with_leg(id, |core, leg| match command {
-            Command::Progress { status, body, headers } => core.progress(id, leg, status, body.as_ref(), &headers),
-            Command::Answer { body, headers } => core.answer(id, leg, body.as_ref(), &headers),
+            Command::Progress { early, status, body, headers } => core.progress(leg, early, status, body.as_ref(), &headers),
+            Command::Answer { early, body, headers } => core.answer(id, leg, early, body.as_ref(), &headers),
             Command::Refuse { status, phrase, headers } => core.refuse(id, leg, status, &phrase, &headers),
             Command::HangUp { reason } => core.hang_up(id, leg, reason),
             Command::Ack { body } => core.ack_command(leg, body.as_ref()),
-            Command::Request { id: request, method, body, headers } => {
-                core.request_command(id, leg, request, method, body.as_ref(), &headers);
+            Command::Request { id: request, early, method, body, headers } => {
+                core.request_command(id, leg, request, Asking { early, method }, body.as_ref(), &headers);
             }
             Command::Respond { id: request, status, body, headers } => {
                 core.respond_command(id, leg, request, status, body.as_ref(), &headers);
@@ -434,14 +436,14 @@ impl Core {
         if leg.is_over() {
             self.end(id, &mut leg);
             self.legs.remove(&id);
-            self.tags.remove(&leg.tag);
+            self.tags.remove(&tag_family(leg.tag));
         } else if let Some(place) = self.legs.get_mut(&id) {
             *place = Some(leg);
         }
     }
 
     fn add_leg(&mut self, id: LegId, leg: LegState) {
-        self.tags.insert(leg.tag, id);
+        self.tags.insert(tag_family(leg.tag), id);
         self.legs.insert(id, Some(Box::new(leg)));
     }
 

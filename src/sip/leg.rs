@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+use super::dialog::{TAG_LENGTH, early_tag, tag_number, tag_text};
 use super::endpoint::Order;
 use super::msg::{HeaderLine, Message, Name};
 
@@ -21,9 +22,20 @@ pub struct LegId(pub(crate) u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RequestId(pub(crate) u64);
 
-/// Names one of the early dialogs of an outgoing INVITE: a carrier that forks rings several phones at once.
+/// Names one of the early dialogs of an INVITE: a carrier that forks rings several phones at once, and each has a dialog of its own with
+/// whoever called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EarlyDialogId(pub(crate) u32);
+
+impl EarlyDialogId {
+    /// The first one: the only one of a call that forks nowhere.
+    pub const FIRST: Self = Self(0);
+
+    /// The early dialog of this number towards a caller, for [`Leg::progress_in`]. They are told apart up to 255.
+    pub const fn numbered(number: u8) -> Self {
+        Self(number as u32)
+    }
+}
 
 /// What a message carries besides its headers: nearly always a session description. Cloning copies no bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -286,7 +298,7 @@ pub enum LegEvent {
         method: InDialog,
         /// What it carries.
         body: Option<Body>,
-        /// Which early dialog asks, on an outgoing leg that has not answered.
+        /// Which early dialog asks, on a leg that is not answered.
         early: Option<EarlyDialogId>,
     },
     /// The far end took back its re-INVITE; 487 is sent, no answer is due.
@@ -331,15 +343,24 @@ pub struct StoredDialog {
     pub(crate) next_hop: SocketAddr,
 }
 
+impl StoredDialog {
+    /// The same with the tag of another early dialog.
+    pub(crate) fn in_early(&self, early: EarlyDialogId) -> Option<Self> {
+        let (head, tag) = self.local.split_at_checked(self.local.len().checked_sub(TAG_LENGTH)?)?;
+        let local = format!("{head}{}", tag_text(early_tag(tag_number(tag)?, early)));
+        Some(Self { local, ..self.clone() })
+    }
+}
+
 /// What a leg may be told. Carried to the core by its queue.
 #[derive(Debug)]
 pub(crate) enum Command {
-    Progress { status: u16, body: Option<Body>, headers: Vec<Header> },
-    Answer { body: Option<Body>, headers: Vec<Header> },
+    Progress { early: EarlyDialogId, status: u16, body: Option<Body>, headers: Vec<Header> },
+    Answer { early: EarlyDialogId, body: Option<Body>, headers: Vec<Header> },
     Refuse { status: u16, phrase: Cow<'static, str>, headers: Vec<Header> },
     HangUp { reason: Option<Reason> },
     Ack { body: Option<Body> },
-    Request { id: RequestId, method: InDialog, body: Option<Body>, headers: Vec<Header> },
+    Request { id: RequestId, early: Option<EarlyDialogId>, method: InDialog, body: Option<Body>, headers: Vec<Header> },
     Respond { id: RequestId, status: u16, body: Option<Body>, headers: Vec<Header> },
 }
 
@@ -388,12 +409,24 @@ impl Leg {
 
     /// Answers an incoming leg for now: 101 to 199, with early media if there is a body.
     pub async fn progress(&self, status: u16, body: Option<Body>, headers: Vec<Header>) {
-        self.send(Command::Progress { status, body, headers }).await;
+        self.progress_in(EarlyDialogId::FIRST, status, body, headers).await;
+    }
+
+    /// The same in one of several early dialogs: the caller sees a To tag of its own for each (RFC 3261 §12.1.1), so that what the far
+    /// ends of a fork describe is kept apart.
+    pub async fn progress_in(&self, early: EarlyDialogId, status: u16, body: Option<Body>, headers: Vec<Header>) {
+        self.send(Command::Progress { early, status, body, headers }).await;
     }
 
     /// Answers an incoming leg with 200; it is repeated until [`LegEvent::Acked`] comes.
     pub async fn answer(&self, body: Option<Body>, headers: Vec<Header>) {
-        self.send(Command::Answer { body, headers }).await;
+        self.answer_in(EarlyDialogId::FIRST, body, headers).await;
+    }
+
+    /// The same in one of several early dialogs. It becomes the dialog of the call; the others are gone, and requests in them are
+    /// answered 481.
+    pub async fn answer_in(&self, early: EarlyDialogId, body: Option<Body>, headers: Vec<Header>) {
+        self.send(Command::Answer { early, body, headers }).await;
     }
 
     /// Refuses an incoming leg with 300 to 699; an empty phrase means the usual one.
@@ -413,10 +446,22 @@ impl Leg {
 
     /// Asks the far end something; [`LegEvent::Response`] with the same id will come.
     pub async fn request(&mut self, method: InDialog, body: Option<Body>, headers: Vec<Header>) -> RequestId {
+        self.request_in(None, method, body, headers).await
+    }
+
+    /// The same in one of several early dialogs. If another one is answered meanwhile, the response is whatever becomes of it (481 if it
+    /// was not sent), and says nothing of the call.
+    pub async fn request_in(
+        &mut self,
+        early: Option<EarlyDialogId>,
+        method: InDialog,
+        body: Option<Body>,
+        headers: Vec<Header>,
+    ) -> RequestId {
         // Odd numbers are ours, even ones theirs.
         self.requests += 1;
         let id = RequestId(self.requests * 2 + 1);
-        self.send(Command::Request { id, method, body, headers }).await;
+        self.send(Command::Request { id, early, method, body, headers }).await;
         id
     }
 
@@ -428,6 +473,11 @@ impl Leg {
     /// What to keep for hanging up after a restart: at once for an incoming leg, from [`LegEvent::Answered`] on for an outgoing one.
     pub fn stored_dialog(&self) -> Option<&StoredDialog> {
         self.stored.as_deref()
+    }
+
+    /// The same of an incoming leg that is about to be answered in this early dialog.
+    pub fn stored_dialog_in(&self, early: EarlyDialogId) -> Option<StoredDialog> {
+        self.stored.as_deref()?.in_early(early)
     }
 
     async fn send(&self, command: Command) {

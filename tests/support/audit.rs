@@ -5,6 +5,9 @@
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 
+/// An INVITE that nothing answers is sent this often over UDP.
+const MOST_INVITES: u32 = 7;
+
 /// One datagram.
 #[derive(Debug, Clone)]
 pub struct Captured {
@@ -86,13 +89,16 @@ fn full(name: &str) -> String {
 struct Party {
     /// Requests sent, by branch and method: their bytes, and their number.
     sent: HashMap<(String, String), (Vec<u8>, u32)>,
+    /// How often an INVITE went out that nothing has answered, by branch.
+    unanswered: HashMap<String, u32>,
     /// Requests heard, by branch and method.
     heard: HashSet<(String, String)>,
     /// The latest number in each direction of a dialog: Call-ID and our tag.
     latest: HashMap<(String, String), HashMap<String, u32>>,
-    /// Final answers given, and the tags put into any: by branch and CSeq.
-    finals: HashMap<(String, String), u16>,
-    tags: HashMap<(String, String), String>,
+    /// Final answers given, with their tags: by branch and method.
+    finals: HashMap<(String, String), (u16, String)>,
+    /// The tags put into any answer, and whether a description went with one of them: an early dialog each.
+    tags: HashMap<(String, String), HashMap<String, bool>>,
     /// Finals to INVITEs that arrived here: branch, status, Call-ID, number, To tag. Removed by their ACK.
     to_acknowledge: HashMap<(String, u32, String), (u16, String)>,
     /// Dialogs we have said BYE to: Call-ID, our tag, their tag.
@@ -159,6 +165,9 @@ fn asks(party: &mut Party, seen: &Seen, bytes: &[u8], fault: &mut dyn FnMut(&str
     if matches!(method.as_str(), "INVITE" | "UPDATE") && seen.get("contact").is_none() {
         fault("no Contact");
     }
+    if method == "INVITE" {
+        *party.unanswered.entry(branch.clone()).or_default() += 1;
+    }
     let key = (branch.clone(), method.clone());
     if let Some((before, _)) = party.sent.get(&key) {
         // RFC 3261 §17: what has the same branch and method is a repeat, to the byte.
@@ -222,14 +231,21 @@ fn answers(party: &mut Party, seen: &Seen, status: u16, fault: &mut dyn FnMut(&s
     if method == "INVITE" && (101..300).contains(&status) && seen.get("contact").is_none() {
         fault("no Contact");
     }
-    if status > 100 && party.tags.entry(key.clone()).or_insert_with(|| tag.clone()) != &tag {
-        fault("another To tag than before");
+    if status > 100 {
+        let is_described = seen.get("content-length").is_some_and(|length| length != "0");
+        let known = party.tags.entry(key.clone()).or_default();
+        // RFC 3261 §12.1.1: an INVITE may bring several early dialogs. A 2xx makes a new one only if none of those before could be its own.
+        let may_be_new = method == "INVITE" && (status < 200 || (status < 300 && known.values().all(|&described| described)));
+        if !known.is_empty() && !known.contains_key(&tag) && !may_be_new {
+            fault("another To tag than before");
+        }
+        *known.entry(tag.clone()).or_default() |= is_described;
     }
     match party.finals.get(&key) {
         Some(_) if status < 200 => fault("a provisional after the final"),
-        Some(&before) if before != status => fault("a second final"),
+        Some(before) if *before != (status, tag.clone()) => fault("a second final"),
         None if status >= 200 => {
-            party.finals.insert(key, status);
+            party.finals.insert(key, (status, tag));
         }
         _ => {}
     }
@@ -241,7 +257,12 @@ fn hears(party: &mut Party, seen: &Seen) {
         party.heard.insert((seen.branch(), method));
         return;
     };
-    if method == "INVITE" && status >= 200 && party.sent.contains_key(&(seen.branch(), method)) {
+    // RFC 3261 §17.1.1.2: after the seventh there is only half a second before timer B; what comes then may find nobody to acknowledge it.
+    if method == "INVITE" && party.unanswered.get(&seen.branch()).is_none_or(|&sent| sent < MOST_INVITES) {
+        party.unanswered.remove(&seen.branch());
+    }
+    let gave_up = party.unanswered.contains_key(&seen.branch());
+    if method == "INVITE" && status >= 200 && !gave_up && party.sent.contains_key(&(seen.branch(), method)) {
         let key = (seen.call_id(), number, seen.param("to", "tag"));
         party.to_acknowledge.insert(key, (status, seen.branch()));
     }
@@ -270,12 +291,17 @@ mod tests {
     }
 
     fn answer(status: &str, tag: &str) -> Captured {
+        described(status, tag, "")
+    }
+
+    fn described(status: &str, tag: &str, body: &str) -> Captured {
+        let length = body.len();
         datagram(
             2,
             1,
             &format!(
                 "SIP/2.0 {status}\nVia: SIP/2.0/UDP x;branch=z9hG4bK00000001\nFrom: <sip:a@x>;tag=a\nTo: <sip:b@x>;tag={tag}\nCall-ID: c\n\
-                 CSeq: 1 INVITE\nContact: <sip:b@x>\nContent-Length: 0\n\n"
+                 CSeq: 1 INVITE\nContact: <sip:b@x>\nContent-Length: {length}\n\n{body}"
             ),
         )
     }
@@ -294,6 +320,8 @@ mod tests {
     #[test]
     fn a_good_call_passes() {
         assert_eq!(faults(&[invite(), invite(), answer("180 R", "b"), answer("200 OK", "b"), ack("00000002")]), "");
+        assert_eq!(faults(&[invite(), answer("180 R", "a"), answer("180 R", "b"), answer("200 OK", "b"), ack("00000002")]), "");
+        assert_eq!(faults(&[invite(), described("183 S", "a", "v=0"), answer("200 OK", "b"), ack("00000002")]), "");
         assert_eq!(faults(&[invite(), answer("486 B", "b"), ack("00000001"), answer("486 B", "b"), ack("00000001")]), "");
     }
 
@@ -305,6 +333,8 @@ mod tests {
             (vec![invite(), answer("200 OK", "b"), ack("00000001")], "branch of its own"),
             (vec![invite(), answer("486 B", "b"), ack("00000002")], "branch of its INVITE"),
             (vec![invite(), answer("180 R", "b"), answer("200 OK", "other")], "another To tag"),
+            (vec![invite(), described("183 S", "b", "v=0"), answer("486 B", "other")], "another To tag"),
+            (vec![invite(), described("183 S", "a", "v=0"), answer("200 OK", "b"), answer("200 OK", "a")], "second final"),
             (vec![invite(), answer("200 OK", "b"), ack("00000002"), answer("180 R", "b")], "provisional after"),
             (vec![invite(), answer("200 OK", "b"), ack("00000002"), answer("486 B", "b")], "second final"),
             (vec![answer("180 R", "b")], "answer to nothing"),

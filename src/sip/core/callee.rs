@@ -1,30 +1,43 @@
 //! The UAS side of an INVITE: ringing, answering until acknowledged, refusing, being cancelled (RFC 3261 §13.3, RFC 6026).
 
+use bytes::Bytes;
+
 use super::words::{ALLOW, Builder as _, body_of, reason_of};
 use super::{Alarm, Core, LegAlarm};
 use crate::sip::dialog::invite::{LegState, Offered, Parting, Stage, Unacked};
-use crate::sip::dialog::tag_text;
-use crate::sip::leg::{Body, ByWhom, Header, LegEvent, LegId, Reason, RequestId};
+use crate::sip::dialog::{Dialog, early_tag, tag_text};
+use crate::sip::leg::{Body, ByWhom, EarlyDialogId, Header, LegEvent, LegId, Reason, RequestId};
 use crate::sip::msg::{Message, Name, Response, Status, Tag};
 use crate::sip::transaction::{Acts, Machine};
 
 impl Core {
-    pub(super) fn progress(&mut self, id: LegId, leg: &mut LegState, status: u16, body: Option<&Body>, headers: &[Header]) {
-        let _ = id;
-        let Stage::Offered(offered) = &leg.stage else { return };
+    pub(super) fn progress(&mut self, leg: &mut LegState, early: EarlyDialogId, status: u16, body: Option<&Body>, headers: &[Header]) {
+        let Stage::Offered(offered) = &mut leg.stage else { return };
         // 100 was sent when the INVITE came.
         let Some(status) = Status::new(status).filter(|status| status.is_provisional() && *status != Status::TRYING) else { return };
-        let response = self.invite_response_to(offered, leg, status).add(headers).carry(body).encode();
+        if !offered.open(early) {
+            return;
+        }
+        let response = self.invite_response_to(offered, leg.socket, early_tag(leg.tag, early), status).add(headers).carry(body).encode();
         let transaction = offered.transaction;
-        if let Some(dialog) = &mut leg.dialog {
+        if let Some((_, dialog)) = leg.dialog_in(Some(early)) {
             dialog.described |= body.is_some();
         }
         self.respond(transaction, status, response);
     }
 
-    pub(super) fn answer(&mut self, id: LegId, leg: &mut LegState, body: Option<&Body>, headers: &[Header]) {
-        let Stage::Offered(offered) = &leg.stage else { return };
-        let response = self.invite_response_to(offered, leg, Status::OK).header(Name::Allow, ALLOW).add(headers).carry(body).encode();
+    pub(super) fn answer(&mut self, id: LegId, leg: &mut LegState, early: EarlyDialogId, body: Option<&Body>, headers: &[Header]) {
+        let Stage::Offered(offered) = &mut leg.stage else { return };
+        let tag = early_tag(leg.tag, early);
+        let response =
+            self.invite_response_to(offered, leg.socket, tag, Status::OK).header(Name::Allow, ALLOW).add(headers).carry(body).encode();
+        if early != EarlyDialogId::FIRST {
+            // A fork that answers without having rung makes its dialog now.
+            let known = offered.others.iter().position(|(known, _)| *known == early).map(|place| offered.others.swap_remove(place).1);
+            leg.dialog = known.or_else(|| Dialog::from_invite(&offered.request));
+            leg.tag = tag;
+            leg.local = Bytes::copy_from_slice(offered.request.to().with_tag(&Tag::new(tag_text(tag))).as_bytes());
+        }
         let (transaction, cseq) = (offered.transaction, offered.request.cseq().number);
         let to = super::response_target(&offered.request.via(), offered.source);
         self.respond(transaction, Status::OK, response.clone());
@@ -32,6 +45,8 @@ impl Core {
             dialog.described = true;
         }
         leg.stage = Stage::Up;
+        let refused = leg.confirm(early);
+        self.drop_these(refused);
         self.await_ack(id, leg, Unacked { cseq, request: None, response, to, interval: self.settings.intervals.t1 });
     }
 
@@ -106,7 +121,7 @@ impl Core {
     pub(super) fn refuse_offer(&mut self, leg: &mut LegState, status: Status, phrase: &str, reason: Option<&Reason>, headers: &[Header]) {
         let Stage::Offered(offered) = std::mem::replace(&mut leg.stage, Stage::Leaving { bye: None }) else { return };
         let tag = Tag::new(tag_text(leg.tag));
-        let Offered { transaction, request, source } = *offered;
+        let Offered { transaction, request, source, .. } = *offered;
         let response = Response::to_from(&request, status, Some(&tag), Some(source)).reason(reason).add(headers).encode();
         let response = if phrase.is_empty() { response } else { rephrase(&response, status, phrase) };
         self.respond(transaction, status, response);
@@ -133,16 +148,16 @@ impl Core {
     }
 
     /// A response to the INVITE that makes or may make the dialog: with our tag, Record-Route and Contact (RFC 3261 §12.1.1).
-    fn invite_response_to(&self, offered: &Offered, leg: &LegState, status: Status) -> Response {
-        let tag = Tag::new(tag_text(leg.tag));
+    fn invite_response_to(&self, offered: &Offered, socket: usize, tag: u64, status: Status) -> Response {
+        let tag = Tag::new(tag_text(tag));
         Response::to_from(&offered.request, status, Some(&tag), Some(offered.source))
             .record_route(&offered.request)
-            .header(Name::Contact, self.settings.locals[leg.socket].contact.as_str())
+            .header(Name::Contact, self.settings.locals[socket].contact.as_str())
     }
 }
 
 /// The same response with another reason phrase.
-fn rephrase(response: &bytes::Bytes, status: Status, phrase: &str) -> bytes::Bytes {
+fn rephrase(response: &Bytes, status: Status, phrase: &str) -> Bytes {
     let phrase = phrase.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect::<String>();
     let rest = memchr::memchr(b'\r', response).unwrap_or(response.len());
     [format!("SIP/2.0 {status} {phrase}").as_bytes(), &response[rest..]].concat().into()

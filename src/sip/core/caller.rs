@@ -6,7 +6,7 @@ use super::outside::stored;
 use super::words::{ALLOW, Builder as _, body_of, reason_of, retry_after};
 use super::{Alarm, Core, Departure, Kind, Output};
 use crate::sip::dialog::invite::{AckDue, Cancel, Inviting, LegState, SentAck, Stage};
-use crate::sip::dialog::{Dialog, Forks, route, tag_text};
+use crate::sip::dialog::{Dialog, Forks, route, tag_family, tag_text};
 use crate::sip::endpoint::Source;
 use crate::sip::leg::{Body, ByWhom, EarlyDialogId, LegEvent, LegId, OutgoingInvite, Reason, Target};
 use crate::sip::msg::{CSeq, Message, Method, Name, NameAddr, Request, SipCallId, Status, Tag, Uri};
@@ -14,7 +14,7 @@ use crate::sip::target::{Address, HostPort};
 use crate::sip::transaction::{Letter, Machine, TransactionId, User};
 
 /// Early dialog numbers start here for answers that had not rung.
-const NO_EARLY: EarlyDialogId = EarlyDialogId(0);
+const NO_EARLY: EarlyDialogId = EarlyDialogId::FIRST;
 
 impl Core {
     pub(super) fn invite(&mut self, id: LegId, invite: &OutgoingInvite) {
@@ -78,6 +78,7 @@ impl Core {
             is_caller: true,
             call_id: SipCallId::new(call_id),
             tag,
+            confirmed: NO_EARLY,
             local: bytes::Bytes::copy_from_slice(local.as_bytes()),
             socket,
             peer,
@@ -177,6 +178,8 @@ impl Core {
             return self.second_answer(leg, transaction, response, Some(dialog));
         }
         dialog.described = true;
+        let refused = leg.confirm(known);
+        self.drop_these(refused);
         let stored = stored(leg, &dialog, source);
         leg.dialog = Some(dialog);
         leg.stage = Stage::Up;
@@ -272,7 +275,7 @@ impl Core {
         let (branch, via) = self.via(leg.socket);
         let cseq = dialog.next_cseq();
         let Some((request, to)) = dialog.request(Method::Bye, cseq, &via, &leg.local, leg.call_id.as_str()) else { return };
-        let Some(id) = self.tags.get(&leg.tag).copied() else { return };
+        let Some(id) = self.tags.get(&tag_family(leg.tag)).copied() else { return };
         let socket = leg.socket;
         let bytes = request.reason(reason).encode();
         self.start_client(Some(leg), User::Parting(id), Departure { socket, to, branch, bytes, kind: Kind::Other });

@@ -4,11 +4,14 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::words::{ALLOW, Builder as _, CAN, body_of, reason_of, retry_after};
 use super::{Alarm, Core, Departure, Kind, their_id};
 use crate::sip::dialog::invite::{AckDue, LegState, MAX_MINE, MAX_THEIRS, Mine, Stage, Theirs, Unacked};
-use crate::sip::leg::{Body, ByWhom, Header, InDialog, LegEvent, LegId, RequestId};
-use crate::sip::msg::{Message, Method, Name, Response, Status, screen_request};
+use crate::sip::dialog::{early_tag, tag_number, tag_text};
+use crate::sip::leg::{Body, ByWhom, EarlyDialogId, Header, InDialog, LegEvent, LegId, RequestId};
+use crate::sip::msg::{Message, Method, Name, Response, Status, Tag, screen_request};
 use crate::sip::transaction::{Letter, TransactionId, User};
 
 /// RFC 3261 §14.2: an early second INVITE is told to come back within ten seconds.
@@ -16,10 +19,23 @@ const COME_BACK_SECS: u64 = 10;
 /// How long a re-INVITE may stay at a provisional response: as long as RFC 3261 §16.6 gives a proxy's.
 const REINVITE: Duration = Duration::from_secs(180);
 
+/// Where a request of ours goes, and what it is.
+pub(super) struct Asking {
+    pub early: Option<EarlyDialogId>,
+    pub method: InDialog,
+}
+
+/// Where a request of theirs has come.
+#[derive(Clone, Copy)]
+struct Place {
+    early: Option<EarlyDialogId>,
+    described: bool,
+}
+
 impl Core {
     pub(super) fn inside(&mut self, id: LegId, leg: &mut LegState, socket: usize, source: SocketAddr, request: &Message) {
-        let remote_tag = request.from_tag().unwrap_or("");
-        let Some(dialog) = leg.dialog_of(remote_tag) else { return };
+        let Some((early, dialog)) = leg.dialog_of(our_tag(request.to_tag()), request.from_tag().unwrap_or("")) else { return };
+        let place = Place { early, described: dialog.described };
         // §12.2.2: out of order is 500.
         if !dialog.accept_cseq(request.cseq().number) {
             return self.reject(socket, source, request, Status::INTERNAL_ERROR, &[]);
@@ -31,10 +47,10 @@ impl Core {
             return self.reject(socket, source, request, rejection.status, &rejection.headers);
         }
         match request.method() {
-            Method::Bye => self.bye_request(id, leg, socket, source, request),
-            Method::Invite => self.their_request(id, leg, socket, source, request, InDialog::Reinvite),
-            Method::Update => self.their_request(id, leg, socket, source, request, InDialog::Update),
-            Method::Info => self.their_request(id, leg, socket, source, request, InDialog::Info),
+            Method::Bye => self.bye_request(id, leg, socket, source, request, early),
+            Method::Invite => self.their_request(id, leg, (socket, source), request, InDialog::Reinvite, place),
+            Method::Update => self.their_request(id, leg, (socket, source), request, InDialog::Update, place),
+            Method::Info => self.their_request(id, leg, (socket, source), request, InDialog::Info, place),
             Method::Options => {
                 let transaction = self.start_server(request, User::Nobody, socket, source, false);
                 let response = Response::to_from(request, Status::OK, None, Some(source)).header(Name::Allow, ALLOW).encode();
@@ -44,7 +60,15 @@ impl Core {
         }
     }
 
-    fn bye_request(&mut self, id: LegId, leg: &mut LegState, socket: usize, source: SocketAddr, request: &Message) {
+    fn bye_request(
+        &mut self,
+        id: LegId,
+        leg: &mut LegState,
+        socket: usize,
+        source: SocketAddr,
+        request: &Message,
+        early: Option<EarlyDialogId>,
+    ) {
         if matches!(leg.stage, Stage::Inviting(_)) {
             // §15: the callee of an early dialog cannot hang up, only refuse.
             return self.reject(socket, source, request, Status::NO_SUCH_CALL, &[]);
@@ -52,7 +76,12 @@ impl Core {
         let transaction = self.start_server(request, User::Nobody, socket, source, false);
         self.respond(transaction, Status::OK, Response::to_from(request, Status::OK, None, Some(source)).encode());
         let reason = reason_of(request);
-        if matches!(leg.stage, Stage::Offered(_)) {
+        if let Stage::Offered(offered) = &mut leg.stage {
+            // §15: a caller may hang up one early dialog; the others go on.
+            if !early.is_none_or(|early| offered.leave(early)) {
+                let refused = leg.theirs.extract_if(.., |theirs| theirs.early == early).collect();
+                return self.drop_these(refused);
+            }
             self.finish(id, leg, LegEvent::Cancelled { reason });
             return self.refuse_offer(leg, Status::REQUEST_TERMINATED, "", None, &[]);
         }
@@ -64,49 +93,61 @@ impl Core {
         self.finish(id, leg, LegEvent::HungUp { reason, by: ByWhom::Remote });
     }
 
-    fn their_request(&mut self, id: LegId, leg: &mut LegState, socket: usize, source: SocketAddr, request: &Message, method: InDialog) {
+    fn their_request(
+        &mut self,
+        id: LegId,
+        leg: &mut LegState,
+        (socket, source): (usize, SocketAddr),
+        request: &Message,
+        method: InDialog,
+        place: Place,
+    ) {
         if matches!(leg.stage, Stage::Leaving { .. }) {
             return self.reject(socket, source, request, Status::NO_SUCH_CALL, &[]);
         }
-        if let Some((status, wait)) = Self::must_wait(leg, request, method) {
+        if let Some((status, wait)) = Self::must_wait(leg, request, method, place) {
             let headers = if wait { vec![(Name::RetryAfter, self.chance.below(COME_BACK_SECS + 1).to_string())] } else { Vec::new() };
             return self.reject(socket, source, request, status, &headers);
         }
         let request_id = their_id(leg);
         let transaction = self.start_server(request, User::Request(id, request_id), socket, source, method == InDialog::Reinvite);
-        let early = match &mut leg.stage {
-            Stage::Inviting(inviting) => inviting.forks.find(request.from_tag().unwrap_or("")).map(|(early, _)| early),
-            _ => None,
-        };
-        leg.theirs.push(Theirs { id: request_id, method, transaction, request: request.clone(), source });
+        let early = place.early;
+        leg.theirs.push(Theirs { id: request_id, method, transaction, request: request.clone(), source, early });
         self.tell(id, leg, LegEvent::Request { id: request_id, method, body: body_of(request), early });
     }
 
     /// Whether their request comes at the wrong time, and whether it should say when to come back.
-    fn must_wait(leg: &mut LegState, request: &Message, method: InDialog) -> Option<(Status, bool)> {
+    fn must_wait(leg: &LegState, request: &Message, method: InDialog, place: Place) -> Option<(Status, bool)> {
+        let Place { early, described: is_described } = place;
         let offers = !request.body().is_empty();
-        let is_described = leg.dialog_of(request.from_tag().unwrap_or("")).is_some_and(|dialog| dialog.described);
-        let offer_of_ours = leg.mine.iter().any(|mine| mine.offers) || leg.ack_due.is_some();
+        let offer_of_ours = leg.has_offer(early) || leg.ack_due.is_some();
         match method {
             _ if leg.theirs.len() >= MAX_THEIRS => Some((Status::INTERNAL_ERROR, true)),
             // §14.2: theirs is pending: 500; ours is: 491.
-            InDialog::Reinvite if leg.has_theirs(InDialog::Reinvite) || matches!(leg.stage, Stage::Offered(_)) => {
+            InDialog::Reinvite if leg.has_theirs(InDialog::Reinvite, early) || matches!(leg.stage, Stage::Offered(_)) => {
                 Some((Status::INTERNAL_ERROR, true))
             }
-            InDialog::Reinvite if leg.has_mine(InDialog::Reinvite) || offer_of_ours || matches!(leg.stage, Stage::Inviting(_)) => {
+            InDialog::Reinvite if leg.has_mine(InDialog::Reinvite, early) || offer_of_ours || matches!(leg.stage, Stage::Inviting(_)) => {
                 Some((Status::REQUEST_PENDING, false))
             }
             // RFC 3311 §5.2.
-            InDialog::Update if leg.has_theirs(InDialog::Update) => Some((Status::INTERNAL_ERROR, true)),
+            InDialog::Update if leg.has_theirs(InDialog::Update, early) => Some((Status::INTERNAL_ERROR, true)),
             InDialog::Update if offers && (offer_of_ours || (leg.is_caller && !is_described)) => Some((Status::REQUEST_PENDING, false)),
-            InDialog::Update if offers && (leg.has_theirs(InDialog::Reinvite) || !is_described) => Some((Status::INTERNAL_ERROR, true)),
+            InDialog::Update if offers && (leg.has_theirs(InDialog::Reinvite, early) || !is_described) => {
+                Some((Status::INTERNAL_ERROR, true))
+            }
             InDialog::Reinvite | InDialog::Update | InDialog::Info => None,
         }
     }
 
     /// Ends what waits for the switchboard's word: 487 for a re-INVITE, 481 for the rest.
     pub(super) fn drop_theirs(&mut self, leg: &mut LegState) {
-        for theirs in std::mem::take(&mut leg.theirs) {
+        self.drop_these(std::mem::take(&mut leg.theirs));
+    }
+
+    /// The same of these alone.
+    pub(super) fn drop_these(&mut self, theirs: Vec<Theirs>) {
+        for theirs in theirs {
             let status = if theirs.method == InDialog::Reinvite { Status::REQUEST_TERMINATED } else { Status::NO_SUCH_CALL };
             let response = Response::to_from(&theirs.request, status, None, Some(theirs.source)).encode();
             self.respond(theirs.transaction, status, response);
@@ -152,7 +193,7 @@ impl Core {
             return;
         }
         // §12.2.2: a request that was accepted may move the far end's target.
-        if let Some(dialog) = leg.dialog_of(theirs.request.from_tag().unwrap_or("")) {
+        if let Some((_, dialog)) = leg.dialog_of(our_tag(theirs.request.to_tag()), theirs.request.from_tag().unwrap_or("")) {
             dialog.refresh(&theirs.request);
         }
         if is_invite {
@@ -167,18 +208,20 @@ impl Core {
         id: LegId,
         leg: &mut LegState,
         request: RequestId,
-        method: InDialog,
+        Asking { early, method }: Asking,
         body: Option<&Body>,
         headers: &[Header],
     ) {
+        let Some((early, _)) = leg.dialog_in(early) else {
+            return self.told_locally(id, leg, request, Status::NO_SUCH_CALL, None);
+        };
         let offers = body.is_some() && method != InDialog::Info;
         let is_up = matches!(leg.stage, Stage::Up);
-        let invite_pending = leg.has_mine(InDialog::Reinvite) || leg.has_theirs(InDialog::Reinvite) || leg.ack_due.is_some();
-        let offer_pending = leg.mine.iter().any(|mine| mine.offers)
-            || leg.theirs.iter().any(|theirs| theirs.method != InDialog::Info && !theirs.request.body().is_empty());
+        let invite_pending = leg.has_mine(InDialog::Reinvite, early) || leg.has_theirs(InDialog::Reinvite, early) || leg.ack_due.is_some();
+        let offer_pending = leg.has_offer(early) || leg.has_their_offer(early);
         let is_free = match method {
             InDialog::Reinvite => is_up && !invite_pending && !offer_pending && leg.unacked.is_empty(),
-            InDialog::Update => !leg.has_mine(InDialog::Update) && (!offers || (!invite_pending && !offer_pending)),
+            InDialog::Update => !leg.has_mine(InDialog::Update, early) && (!offers || (!invite_pending && !offer_pending)),
             InDialog::Info => true,
         };
         if !is_free || leg.mine.len() >= MAX_MINE {
@@ -186,13 +229,13 @@ impl Core {
             return self.told_locally(id, leg, request, Status::REQUEST_PENDING, retry_after);
         }
         let (branch, via) = self.via(leg.socket);
-        let (local, call_id) = (leg.local.clone(), leg.call_id.clone());
+        let (local, call_id) = (Self::local_in(leg, early), leg.call_id.clone());
         let verb = match method {
             InDialog::Reinvite => Method::Invite,
             InDialog::Update => Method::Update,
             InDialog::Info => Method::Info,
         };
-        let built = leg.current_dialog().and_then(|dialog| {
+        let built = leg.dialog_in(early).and_then(|(_, dialog)| {
             let cseq = dialog.next_cseq();
             dialog.request(verb, cseq, &via, &local, call_id.as_str())
         });
@@ -213,7 +256,7 @@ impl Core {
             User::Request(id, request),
             Departure { socket, to, branch, bytes, kind: if is_invite { Kind::Invite } else { Kind::Other } },
         );
-        leg.mine.push(Mine { id: request, method, offers, transaction });
+        leg.mine.push(Mine { id: request, method, offers, transaction, early });
         if is_invite {
             self.timers.arm(self.now + REINVITE, Alarm::Transaction(transaction, Letter::C));
         }
@@ -260,7 +303,7 @@ impl Core {
         let mut ack_due = false;
         if status.is_success() {
             if mine.method != InDialog::Info
-                && let Some(dialog) = leg.dialog_of(response.to_tag().unwrap_or(""))
+                && let Some((_, dialog)) = leg.dialog_of(our_tag(response.from_tag()), response.to_tag().unwrap_or(""))
             {
                 dialog.refresh(response);
                 dialog.described |= mine.offers;
@@ -275,8 +318,8 @@ impl Core {
         let retry_after = if status == Status::REQUEST_PENDING { Some(self.glare_delay(leg)) } else { retry_after(response) };
         let body = body_of(response);
         self.tell(id, leg, LegEvent::Response { id: request, status: status.code(), body, ack_due, retry_after, by: ByWhom::Remote });
-        // §12.2.1.2: the far end does not know the dialog any more.
-        if matches!(status, Status::NO_SUCH_CALL | Status::REQUEST_TIMEOUT) && matches!(leg.stage, Stage::Up) {
+        // §12.2.1.2: the far end does not know the dialog any more. Of a fork that lost, that is no news.
+        if matches!(status, Status::NO_SUCH_CALL | Status::REQUEST_TIMEOUT) && matches!(leg.stage, Stage::Up) && mine.early.is_none() {
             self.lost(id, leg, ByWhom::Remote);
         }
     }
@@ -294,11 +337,22 @@ impl Core {
 
     pub(super) fn request_failed(&mut self, id: LegId, leg: &mut LegState, request: RequestId, by: ByWhom) {
         let Some(place) = leg.mine.iter().position(|mine| mine.id == request) else { return };
-        leg.mine.remove(place);
+        let mine = leg.mine.remove(place);
         let status = if by == ByWhom::Timeout { Status::REQUEST_TIMEOUT } else { Status::SERVICE_UNAVAILABLE };
         self.tell(id, leg, LegEvent::Response { id: request, status: status.code(), body: None, ack_due: false, retry_after: None, by });
-        if matches!(leg.stage, Stage::Up) {
+        if matches!(leg.stage, Stage::Up) && mine.early.is_none() {
             self.lost(id, leg, by);
+        }
+    }
+
+    /// Our From in a request: before we answer, of the early dialog it goes in.
+    fn local_in(leg: &LegState, early: Option<EarlyDialogId>) -> Bytes {
+        match (&leg.stage, early) {
+            (Stage::Offered(offered), Some(early)) if early != EarlyDialogId::FIRST => {
+                let tag = Tag::new(tag_text(early_tag(leg.tag, early)));
+                Bytes::copy_from_slice(offered.request.to().with_tag(&tag).as_bytes())
+            }
+            _ => leg.local.clone(),
         }
     }
 
@@ -307,4 +361,9 @@ impl Core {
         self.finish(id, leg, LegEvent::HungUp { reason: None, by });
         self.bye(id, leg, None);
     }
+}
+
+/// The number in a tag of ours; of a stranger's none that a leg has, because tags are drawn from all numbers.
+fn our_tag(tag: Option<&str>) -> u64 {
+    tag.and_then(tag_number).unwrap_or_default()
 }

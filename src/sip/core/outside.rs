@@ -6,9 +6,9 @@ use super::words::{ALLOW, Builder as _, CAN, body_of};
 use super::{Core, Departure, Kind, LegAlarm, Output};
 use crate::sip::core::Alarm;
 use crate::sip::dialog::invite::{LegState, Offered, Stage};
-use crate::sip::dialog::{Dialog, tag_number, tag_text};
+use crate::sip::dialog::{Dialog, tag_family, tag_number, tag_text};
 use crate::sip::endpoint::{Source, Strangers};
-use crate::sip::leg::{Invite, LegId, StoredDialog};
+use crate::sip::leg::{EarlyDialogId, Invite, LegId, StoredDialog};
 use crate::sip::msg::{Message, Method, Name, Response, SipCallId, Status, Tag, screen_request};
 use crate::sip::target::Address;
 use crate::sip::transaction::{Acts, Key, Machine, TransactionId, User};
@@ -42,10 +42,10 @@ impl Core {
     /// The leg whose dialog a request belongs to: our tag, their tag, the Call-ID and the address must all be right.
     fn leg_of(&mut self, request: &Message, source: SocketAddr) -> Option<LegId> {
         let tag = tag_number(request.to_tag()?)?;
-        let id = *self.tags.get(&tag)?;
+        let id = *self.tags.get(&tag_family(tag))?;
         let mut leg = self.legs.get_mut(&id).and_then(Option::take)?;
         let is_right = leg.call_id.as_str() == request.call_id()
-            && leg.dialog_of(request.from_tag().unwrap_or("")).is_some()
+            && leg.dialog_of(tag, request.from_tag().unwrap_or("")).is_some()
             && self.may_speak(&leg, source);
         if let Some(place) = self.legs.get_mut(&id) {
             *place = Some(leg);
@@ -207,7 +207,8 @@ impl Core {
             socket,
             peer: Some(source.ip()),
             trunk: Some(trunk),
-            stage: Stage::Offered(Box::new(Offered { transaction, request, source })),
+            confirmed: EarlyDialogId::FIRST,
+            stage: Stage::Offered(Box::new(Offered { transaction, request, source, others: Vec::new(), left: Vec::new() })),
             dialog: Some(dialog),
             silent: false,
             unacked: Vec::new(),

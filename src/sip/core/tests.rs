@@ -6,6 +6,7 @@ mod bench;
 mod callee;
 mod caller;
 mod door;
+mod forked;
 mod inside;
 mod network;
 

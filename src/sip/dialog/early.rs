@@ -35,9 +35,10 @@ impl Forks {
         Some((EarlyDialogId(u32::try_from(place).unwrap_or(u32::MAX)), &mut self.dialogs[place]))
     }
 
-    /// The one heard last: requests of ours before the answer go there.
-    pub fn latest(&mut self) -> Option<&mut Dialog> {
-        self.dialogs.get_mut(self.latest)
+    /// The one of this name; if none is named, the one heard last.
+    pub fn get(&mut self, early: Option<EarlyDialogId>) -> Option<(EarlyDialogId, &mut Dialog)> {
+        let place = early.map_or(Some(self.latest), |early| usize::try_from(early.0).ok())?;
+        Some((EarlyDialogId(u32::try_from(place).unwrap_or(u32::MAX)), self.dialogs.get_mut(place)?))
     }
 
     /// Takes out the one of this remote tag, to become the dialog of the call. What it knows of sequence numbers stays true.

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Dialog, Forks};
-use crate::sip::leg::{InDialog, Reason, RequestId};
+use super::early::MAX_FORKS;
+use super::{Dialog, Forks, early_of};
+use crate::sip::leg::{EarlyDialogId, InDialog, Reason, RequestId};
 use crate::sip::msg::{Message, SipCallId, Uri};
 use crate::sip::target::Address;
 use crate::sip::transaction::TransactionId;
@@ -24,8 +25,10 @@ pub struct LegState {
     pub is_caller: bool,
     /// Its Call-ID.
     pub call_id: SipCallId,
-    /// The number in our tag.
+    /// The number in our tag: until we answer a call of theirs, of the first early dialog (see [`super::early_tag`]).
     pub tag: u64,
+    /// Which of the early dialogs was answered.
+    pub confirmed: EarlyDialogId,
     /// Our From or To with our tag.
     pub local: Bytes,
     /// The socket it speaks by.
@@ -36,7 +39,7 @@ pub struct LegState {
     pub trunk: Option<TrunkId>,
     /// How far it is.
     pub stage: Stage,
-    /// The dialog, once there is one for sure.
+    /// The dialog, once there is one for sure; of a call of theirs the first early one until we answer.
     pub dialog: Option<Dialog>,
     /// The switchboard has left, or has heard the last event: nothing is told any more.
     pub silent: bool,
@@ -85,6 +88,42 @@ pub struct Offered {
     pub request: Message,
     /// Where it came from.
     pub source: SocketAddr,
+    /// The early dialogs besides the first: a fork of the far side each (RFC 3261 §12.1.1).
+    pub others: Vec<(EarlyDialogId, Dialog)>,
+    /// Early dialogs the caller has hung up.
+    pub left: Vec<EarlyDialogId>,
+}
+
+impl Offered {
+    /// Sees to it that there is such an early dialog; false if it is not to be spoken in.
+    pub fn open(&mut self, early: EarlyDialogId) -> bool {
+        if self.left.contains(&early) {
+            return false;
+        }
+        if early == EarlyDialogId::FIRST || self.others.iter().any(|(known, _)| *known == early) {
+            return true;
+        }
+        let dialog = Dialog::from_invite(&self.request).filter(|_| self.others.len() < MAX_FORKS);
+        let is_new = dialog.is_some();
+        self.others.extend(dialog.map(|dialog| (early, dialog)));
+        is_new
+    }
+
+    /// The caller hangs up one early dialog; true if it was the last.
+    pub fn leave(&mut self, early: EarlyDialogId) -> bool {
+        self.left.push(early);
+        self.left.len() > self.others.len()
+    }
+
+    fn find<'d>(&'d mut self, first: &'d mut Dialog, early: EarlyDialogId) -> Option<&'d mut Dialog> {
+        if self.left.contains(&early) {
+            return None;
+        }
+        if early == EarlyDialogId::FIRST {
+            return Some(first);
+        }
+        self.others.iter_mut().find(|(known, _)| *known == early).map(|(_, dialog)| dialog)
+    }
 }
 
 /// Our INVITE.
@@ -161,6 +200,8 @@ pub struct Mine {
     pub offers: bool,
     /// Its transaction.
     pub transaction: TransactionId,
+    /// The early dialog it went in. Once the call is answered, that is one that lost: what becomes of the request says nothing of the call.
+    pub early: Option<EarlyDialogId>,
 }
 
 /// A request of theirs.
@@ -176,35 +217,71 @@ pub struct Theirs {
     pub request: Message,
     /// Where it came from.
     pub source: SocketAddr,
+    /// The early dialog it came in, until the call is answered.
+    pub early: Option<EarlyDialogId>,
 }
 
 impl LegState {
-    /// The dialog that requests go by: the confirmed one, or the early one heard last.
-    pub fn current_dialog(&mut self) -> Option<&mut Dialog> {
+    /// The dialog a request of ours goes in: the confirmed one, the early one that is named, or else the one heard last.
+    pub fn dialog_in(&mut self, early: Option<EarlyDialogId>) -> Option<(Option<EarlyDialogId>, &mut Dialog)> {
         match (&mut self.stage, &mut self.dialog) {
-            (_, Some(dialog)) => Some(dialog),
-            (Stage::Inviting(inviting), None) => inviting.forks.latest(),
+            (Stage::Offered(offered), Some(first)) => {
+                let early = early.unwrap_or(EarlyDialogId::FIRST);
+                offered.find(first, early).map(|dialog| (Some(early), dialog))
+            }
+            (_, Some(dialog)) => early.is_none_or(|early| early == self.confirmed).then_some((None, dialog)),
+            (Stage::Inviting(inviting), None) => inviting.forks.get(early).map(|(early, dialog)| (Some(early), dialog)),
             _ => None,
         }
     }
 
-    /// The dialog of this remote tag.
-    pub fn dialog_of(&mut self, remote_tag: &str) -> Option<&mut Dialog> {
+    /// The dialog of these tags, and which early one it is until the call is answered.
+    pub fn dialog_of(&mut self, our_tag: u64, remote_tag: &str) -> Option<(Option<EarlyDialogId>, &mut Dialog)> {
         match (&mut self.stage, &mut self.dialog) {
-            (_, Some(dialog)) => Some(dialog).filter(|dialog| dialog.remote_tag.as_ref() == remote_tag),
-            (Stage::Inviting(inviting), None) => inviting.forks.find(remote_tag).map(|(_, dialog)| dialog),
+            (Stage::Offered(offered), Some(first)) => {
+                let early = early_of(self.tag, our_tag)?;
+                let dialog = offered.find(first, early).filter(|dialog| dialog.remote_tag.as_ref() == remote_tag)?;
+                Some((Some(early), dialog))
+            }
+            _ if our_tag != self.tag => None,
+            (_, Some(dialog)) => Some((None, dialog)).filter(|(_, dialog)| dialog.remote_tag.as_ref() == remote_tag),
+            (Stage::Inviting(inviting), None) => inviting.forks.find(remote_tag).map(|(early, dialog)| (Some(early), dialog)),
             _ => None,
         }
     }
 
-    /// A request of ours of this kind under way, offering or not.
-    pub fn has_mine(&self, method: InDialog) -> bool {
-        self.mine.iter().any(|mine| mine.method == method)
+    /// A request of ours of this kind under way in this dialog, offering or not.
+    pub fn has_mine(&self, method: InDialog, early: Option<EarlyDialogId>) -> bool {
+        self.mine.iter().any(|mine| mine.method == method && mine.early == early)
     }
 
-    /// A request of theirs of this kind that nobody has answered.
-    pub fn has_theirs(&self, method: InDialog) -> bool {
-        self.theirs.iter().any(|theirs| theirs.method == method)
+    /// An offer of ours under way in this dialog.
+    pub fn has_offer(&self, early: Option<EarlyDialogId>) -> bool {
+        self.mine.iter().any(|mine| mine.offers && mine.early == early)
+    }
+
+    /// A request of theirs of this kind in this dialog that nobody has answered.
+    pub fn has_theirs(&self, method: InDialog, early: Option<EarlyDialogId>) -> bool {
+        self.theirs.iter().any(|theirs| theirs.method == method && theirs.early == early)
+    }
+
+    /// An offer of theirs in this dialog that nobody has answered.
+    pub fn has_their_offer(&self, early: Option<EarlyDialogId>) -> bool {
+        let is_offer = |theirs: &Theirs| theirs.method != InDialog::Info && !theirs.request.body().is_empty();
+        self.theirs.iter().any(|theirs| theirs.early == early && is_offer(theirs))
+    }
+
+    /// One of the early dialogs was answered: what is under way in it goes on, in the others it is nobody's any more. The requests of
+    /// theirs that are to be refused.
+    pub fn confirm(&mut self, early: EarlyDialogId) -> Vec<Theirs> {
+        self.confirmed = early;
+        for mine in self.mine.iter_mut().filter(|mine| mine.early == Some(early)) {
+            mine.early = None;
+        }
+        for theirs in self.theirs.iter_mut().filter(|theirs| theirs.early == Some(early)) {
+            theirs.early = None;
+        }
+        self.theirs.extract_if(.., |theirs| theirs.early.is_some()).collect()
     }
 
     /// Whether nothing is left to do or to wait for.

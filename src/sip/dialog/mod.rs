@@ -6,6 +6,7 @@ pub mod route;
 
 use bytes::Bytes;
 
+use super::leg::EarlyDialogId;
 use super::msg::{CSeq, Message, Method, Name, NameAddr, Request, Uri};
 use super::target::Address;
 use route::Way;
@@ -14,6 +15,9 @@ pub use early::Forks;
 
 /// Routes kept for one dialog; a peer that wants more is refused by the parser's own limit.
 const MAX_ROUTES: usize = 32;
+
+/// The bits of a tag that tell the early dialogs of a leg apart.
+const EARLY_MASK: u64 = 0xff;
 
 /// One dialog, from our side.
 #[derive(Debug, Clone)]
@@ -104,6 +108,24 @@ impl Dialog {
     }
 }
 
+/// The tag of an early dialog towards a caller: the low byte of the leg's own tag tells them apart, so that one look finds the leg of any.
+pub const fn early_tag(first: u64, early: EarlyDialogId) -> u64 {
+    first ^ (early.0 as u64 & EARLY_MASK)
+}
+
+/// Which early dialog a tag names in the leg whose first tag is `first`; nothing if it is of another leg.
+pub fn early_of(first: u64, tag: u64) -> Option<EarlyDialogId> {
+    u32::try_from(first ^ tag).ok().filter(|&early| u64::from(early) <= EARLY_MASK).map(EarlyDialogId)
+}
+
+/// What all tags of one leg have in common.
+pub const fn tag_family(tag: u64) -> u64 {
+    tag & !EARLY_MASK
+}
+
+/// Letters of [`tag_text`].
+pub const TAG_LENGTH: usize = 16;
+
 /// A number as we write it in tags and branches: sixteen small hexadecimal digits.
 pub fn tag_text(number: u64) -> String {
     format!("{number:016x}")
@@ -111,13 +133,24 @@ pub fn tag_text(number: u64) -> String {
 
 /// Reads [`tag_text`] back; anything else is not ours.
 pub fn tag_number(text: &str) -> Option<u64> {
-    let ours = text.len() == 16 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let ours = text.len() == TAG_LENGTH && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     ours.then(|| u64::from_str_radix(text, 16).ok()).flatten()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_tags_of_a_leg_are_told_apart_and_known_as_its_own() {
+        let first = 0x0123_4567_89ab_cdef;
+        for number in [0, 1, 16, 255] {
+            let early = EarlyDialogId(number);
+            let tag = early_tag(first, early);
+            assert_eq!((early_of(first, tag), tag_family(tag)), (Some(early), tag_family(first)));
+        }
+        assert_eq!((early_tag(first, EarlyDialogId::FIRST), early_of(first, first ^ 0x100)), (first, None));
+    }
 
     #[test]
     fn tags_read_back_and_strangers_do_not() {

@@ -7,7 +7,9 @@ use std::time::Duration;
 use super::super::{Core, Input, Local, Output, Settings, Tables};
 use super::audit::{Captured, audit};
 use crate::sip::endpoint::{Source, SourcePolicy, Strangers};
-use crate::sip::leg::{Body, Command, Header, InDialog, Invite, LegEvent, LegId, OutgoingInvite, RequestId, StoredDialog, Target};
+use crate::sip::leg::{
+    Body, Command, EarlyDialogId, Header, InDialog, Invite, LegEvent, LegId, OutgoingInvite, RequestId, StoredDialog, Target,
+};
 use crate::sip::target::Address;
 use crate::sip::transaction::{Intervals, TransactionId};
 use crate::types::{Clock, Moment, Random, Timestamp, TrunkId};
@@ -168,11 +170,21 @@ impl Bench {
     }
 
     pub fn progress(&mut self, leg: LegId, status: u16, body: Option<Body>) {
-        self.command(leg, Command::Progress { status, body, headers: vec![] });
+        self.command(leg, Command::Progress { early: EarlyDialogId::FIRST, status, body, headers: vec![] });
     }
 
     pub fn answer(&mut self, leg: LegId, body: Option<Body>) {
-        self.command(leg, Command::Answer { body, headers: vec![] });
+        self.command(leg, Command::Answer { early: EarlyDialogId::FIRST, body, headers: vec![] });
+    }
+
+    pub fn progress_in(&mut self, leg: LegId, early: u8, status: u16, body: Option<Body>) -> String {
+        self.command(leg, Command::Progress { early: EarlyDialogId::numbered(early), status, body, headers: vec![] });
+        self.last()
+    }
+
+    pub fn answer_in(&mut self, leg: LegId, early: u8, body: Option<Body>) -> String {
+        self.command(leg, Command::Answer { early: EarlyDialogId::numbered(early), body, headers: vec![] });
+        self.last()
     }
 
     pub fn refuse(&mut self, leg: LegId, status: u16) {
@@ -188,9 +200,13 @@ impl Bench {
     }
 
     pub fn ask(&mut self, leg: LegId, method: InDialog, body: Option<Body>) -> RequestId {
+        self.ask_in(leg, None, method, body)
+    }
+
+    pub fn ask_in(&mut self, leg: LegId, early: Option<u8>, method: InDialog, body: Option<Body>) -> RequestId {
         self.requests += 1;
         let id = RequestId(self.requests * 2 + 1);
-        self.command(leg, Command::Request { id, method, body, headers: vec![] });
+        self.command(leg, Command::Request { id, early: early.map(EarlyDialogId::numbered), method, body, headers: vec![] });
         id
     }
 

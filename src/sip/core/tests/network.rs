@@ -1,6 +1,6 @@
 //! Two cores joined by a network that loses, delays, repeats and reorders; users at both ends who do anything at any time.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::super::{Core, Input, Local, Output, Settings, Tables};
 use super::audit::{Captured, audit};
 use crate::sip::endpoint::{Source, SourcePolicy, Strangers};
-use crate::sip::leg::{Body, Command, InDialog, LegEvent, LegId, OutgoingInvite, RequestId, Target};
+use crate::sip::leg::{Body, Command, EarlyDialogId, InDialog, LegEvent, LegId, OutgoingInvite, RequestId, Target};
 use crate::sip::target::Address;
 use crate::sip::transaction::Intervals;
 use crate::types::{Clock, Moment, Random, Timestamp, TrunkId};
@@ -57,10 +57,34 @@ enum Deed {
 #[derive(Default)]
 struct Known {
     ended: bool,
-    mine: BTreeMap<RequestId, bool>,
-    their_offers: BTreeSet<RequestId>,
+    /// Requests of ours under way: whether they offer, and in which early dialog.
+    mine: BTreeMap<RequestId, (bool, Option<EarlyDialogId>)>,
+    their_offers: BTreeMap<RequestId, Option<EarlyDialogId>>,
+    /// The early dialogs there are.
+    early: Vec<EarlyDialogId>,
+    is_answered: bool,
     is_up: bool,
     is_caller: bool,
+}
+
+impl Known {
+    /// One early dialog was answered: it is the dialog of the call now, and what was asked in the others is refused.
+    fn confirm(&mut self, early: EarlyDialogId) {
+        self.is_answered = true;
+        for (_, of) in self.mine.values_mut().filter(|(_, of)| *of == Some(early)) {
+            *of = None;
+        }
+        self.their_offers.retain(|_, of| *of == Some(early));
+        for of in self.their_offers.values_mut() {
+            *of = None;
+        }
+    }
+
+    /// Any of the early dialogs; none once the call is answered.
+    fn any_early(&self, random: &Random) -> Option<EarlyDialogId> {
+        let count = u64::try_from(self.early.len()).unwrap();
+        (!self.is_answered && count > 0).then(|| self.early[usize::try_from(random.below(count)).unwrap()])
+    }
 }
 
 struct World {
@@ -205,10 +229,21 @@ impl World {
         }
         let command = match what {
             Deed::Progress => {
-                let early = self.chance(50);
-                Command::Progress { status: if early { 183 } else { 180 }, body: early.then(|| Body::sdp("early")), headers: vec![] }
+                let is_described = self.chance(50);
+                let other = if self.chance(60) { EarlyDialogId::FIRST } else { EarlyDialogId::numbered(1) };
+                let known = self.known(at, leg);
+                let early = if known.early.is_empty() { EarlyDialogId::FIRST } else { other };
+                if !known.early.contains(&early) {
+                    known.early.push(early);
+                }
+                let (status, body) = if is_described { (183, Some(Body::sdp("early"))) } else { (180, None) };
+                Command::Progress { early, status, body, headers: vec![] }
             }
-            Deed::Answer => Command::Answer { body: Some(Body::sdp("answer")), headers: vec![] },
+            Deed::Answer => {
+                let early = self.legs[&(at, leg)].any_early(&self.random).unwrap_or(EarlyDialogId::FIRST);
+                self.known(at, leg).confirm(early);
+                Command::Answer { early, body: Some(Body::sdp("answer")), headers: vec![] }
+            }
             Deed::Refuse => Command::Refuse { status: 486, phrase: "".into(), headers: vec![] },
             Deed::HangUp => Command::HangUp { reason: None },
             Deed::Ack => Command::Ack { body: Some(Body::sdp("answer in ack")) },
@@ -220,8 +255,9 @@ impl World {
                 self.next_request += 1;
                 let id = RequestId(self.next_request * 2 + 1);
                 let offers = offers && method != InDialog::Info;
-                self.known(at, leg).mine.insert(id, offers);
-                Command::Request { id, method, body: offers.then(|| Body::sdp("new offer")), headers: vec![] }
+                let early = self.legs[&(at, leg)].any_early(&self.random);
+                self.known(at, leg).mine.insert(id, (offers, early));
+                Command::Request { id, early, method, body: offers.then(|| Body::sdp("new offer")), headers: vec![] }
             }
         };
         self.put(at, Input::Command(leg, command));
@@ -246,6 +282,10 @@ impl World {
                     self.live(at, leg);
                     let (ringing, answering) = (self.within(3_000), self.within(12_000));
                     self.after(ringing, Later::Does { at, leg, what: Deed::Progress });
+                    if self.chance(40) {
+                        let again = self.within(6_000);
+                        self.after(again, Later::Does { at, leg, what: Deed::Progress });
+                    }
                     let what = if self.chance(80) { Deed::Answer } else { Deed::Refuse };
                     self.after(answering, Later::Does { at, leg, what });
                 }
@@ -262,7 +302,8 @@ impl World {
         let seed = self.seed;
         assert!(!self.known(at, leg).ended, "seed {seed}: told after the end: {event:?}");
         match event {
-            LegEvent::Answered { ack_due, .. } => {
+            LegEvent::Answered { ack_due, early, .. } => {
+                self.known(at, leg).confirm(early);
                 assert!(!std::mem::replace(&mut self.known(at, leg).is_up, true), "seed {seed}: answered twice");
                 self.answered += 1;
                 if ack_due {
@@ -274,12 +315,14 @@ impl World {
                 assert!(!std::mem::replace(&mut self.known(at, leg).is_up, true), "seed {seed}: acknowledged twice");
                 self.acked += 1;
             }
-            LegEvent::Request { id, method, body, .. } => {
+            LegEvent::Request { id, method, body, early } => {
                 let known = self.known(at, leg);
+                assert_eq!(early.is_some(), !known.is_answered, "seed {seed}: {early:?}");
                 if method != InDialog::Info && body.is_some() {
-                    let overlaps = known.mine.values().any(|&offers| offers) || !known.their_offers.is_empty();
+                    let overlaps =
+                        known.mine.values().any(|&mine| mine == (true, early)) || known.their_offers.values().any(|&of| of == early);
                     assert!(!overlaps, "seed {seed}: two offers at once");
-                    known.their_offers.insert(id);
+                    known.their_offers.insert(id, early);
                 }
                 let status = if self.chance(80) { 200 } else { 488 };
                 let when = self.within(2_000);
@@ -295,11 +338,13 @@ impl World {
             LegEvent::RequestCancelled { id } => {
                 self.known(at, leg).their_offers.remove(&id);
             }
-            LegEvent::Progress { .. }
-            | LegEvent::Refused { .. }
-            | LegEvent::HungUp { .. }
-            | LegEvent::Cancelled { .. }
-            | LegEvent::RequestAcked { .. } => {}
+            LegEvent::Progress { status, early, .. } => {
+                let known = self.known(at, leg);
+                if status > 100 && !known.early.contains(&early) {
+                    known.early.push(early);
+                }
+            }
+            LegEvent::Refused { .. } | LegEvent::HungUp { .. } | LegEvent::Cancelled { .. } | LegEvent::RequestAcked { .. } => {}
         }
     }
 
