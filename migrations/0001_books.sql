@@ -156,6 +156,7 @@ create table access_number (
 
 create table reservation (
     id text primary key,
+    tenant_id text not null default 'ten_00000000000000000000000000' references tenant (id),
     subscriber_id text not null references subscriber (id),
     access_number text not null,
     destination text not null,
@@ -175,6 +176,7 @@ create table reservation (
 create index reservation_subscriber on reservation (subscriber_id, state);
 create index reservation_last on reservation (subscriber_id, created_at_us);
 create index reservation_created on reservation (created_at_us);
+create index reservation_tenant on reservation (tenant_id, id);
 create index reservation_code on reservation (access_number, code_digest);
 
 -- The key of the whole product: at most one pending reservation for (caller, access number).
@@ -259,7 +261,7 @@ create table entry (
 -- One record a call, refused ones included.
 create table cdr (
     call_id text primary key,
-    tenant_id text references tenant (id),       -- null: the operator's own
+    tenant_id text not null default 'ten_00000000000000000000000000' references tenant (id), -- nobody's calls are the main tenant's
     subscriber_id text,
     account_id text,
     reservation_id text,

@@ -87,6 +87,7 @@ impl World {
                 Box::pin(async move {
                     let group: Vec<_> = numbers.iter().map(|number| Candidate { number, mode: Mode::Pinless, rule: Rule::Home }).collect();
                     let ask = Ask {
+                        tenant: callthrough::types::TenantId::MAIN,
                         subscriber: person.id,
                         callers: own,
                         destination,

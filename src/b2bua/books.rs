@@ -464,7 +464,7 @@ async fn authorise(tx: &mut AnyConnection, books: &Inner, ask: &Authorise, waite
     if !standing.enabled {
         return Err(Refusal::Disabled.into());
     }
-    let quote = books.decks.quote(standing.deck, ask.destination, now).ok_or(Refusal::NoRate)?;
+    let quote = books.decks.quote(standing.account.tenant, standing.deck, ask.destination, now).ok_or(Refusal::NoRate)?;
     if quote.currency != standing.account.currency {
         tracing::error!(subscriber.id = %ask.subscriber, deck.id = %quote.deck, "the deck is in another currency than the account");
         return Err(Refusal::NoRate.into());
@@ -527,6 +527,7 @@ async fn close(tx: &mut AnyConnection, books: &Inner, closing: Closing) -> Resul
 
 fn record(closing: Closing) -> Record {
     Record {
+        tenant: None, // the store finds it by the subscriber, or by the access number
         call: closing.call,
         subscriber: closing.subscriber,
         account: None,

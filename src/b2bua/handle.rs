@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, broadcast};
 
 use crate::call::{CallEvent, Cause};
-use crate::types::{CallId, CallerId, E164, SubscriberId, Timestamp};
+use crate::types::{CallId, CallerId, E164, SubscriberId, TenantId, Timestamp};
 
 /// Events that a slow watcher may be behind; then it misses the oldest.
 const EVENTS_KEPT: usize = 4096;
@@ -16,6 +16,8 @@ const EVENTS_KEPT: usize = 4096;
 pub struct LiveCall {
     /// Which.
     pub id: CallId,
+    /// In whose books, once that is known.
+    pub tenant: Option<TenantId>,
     /// Who pays, once that is known.
     pub subscriber: Option<SubscriberId>,
     /// Who calls.
@@ -201,6 +203,7 @@ mod tests {
     fn facts(id: CallId) -> LiveCall {
         LiveCall {
             id,
+            tenant: None,
             subscriber: None,
             caller: CallerId::Withheld,
             dialled: "+15551230000".parse().ok(),

@@ -152,6 +152,7 @@ impl Running {
         let arrived = Box::new(incoming::read(trunk, &invite));
         let now = board.clock.now();
         let facts = LiveCall {
+            tenant: None,
             id,
             subscriber: None,
             caller: arrived.caller,
@@ -260,6 +261,7 @@ impl Running {
                 let destination = reservation.destination;
                 let mut facts = self.entry.facts();
                 facts.subscriber = Some(reservation.subscriber);
+                facts.tenant = Some(reservation.tenant);
                 facts.destination = Some(destination);
                 drop(facts);
                 self.reservation = Some(Box::new(reservation));

@@ -2,11 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::types::{Country, E164, Nanos, Timestamp};
+use crate::types::{Country, E164, Nanos, TenantId, Timestamp};
 
 /// A number of ours that people dial to reach us.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AccessNumber {
+    /// Whose.
+    pub tenant: TenantId,
     /// The number itself; made only by the store.
     pub number: E164,
     /// The country it is a call within.
@@ -138,6 +140,8 @@ impl Rule {
 /// What is known of the one who asks.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Signals {
+    /// Whose numbers may be given.
+    pub tenant: TenantId,
     /// The number they named.
     pub wish: Option<E164>,
     /// Where the phone says it is, if that is trusted.
@@ -177,7 +181,7 @@ pub fn rank<'n>(
 ) -> Vec<Vec<Candidate<'n>>> {
     let open: Vec<(&AccessNumber, Mode)> = inventory
         .iter()
-        .filter(|number| number.enabled && usable(number))
+        .filter(|number| number.tenant == signals.tenant && number.enabled && usable(number))
         .filter(|number| number.settings.capacity.is_none_or(|capacity| live_calls(number) < capacity))
         .filter_map(|number| Some((number, mode_of(number, possible)?)))
         .collect();
@@ -237,6 +241,7 @@ mod tests {
 
     fn number(digits: &str, letters: &str, change: impl FnOnce(&mut AccessNumber)) -> AccessNumber {
         let mut number = AccessNumber {
+            tenant: TenantId::MAIN,
             number: digits.parse().unwrap(),
             country: country(letters),
             enabled: true,
@@ -258,7 +263,7 @@ mod tests {
     }
 
     fn nobody() -> Signals {
-        Signals { wish: None, hint: None, geoip: None, coordinates: None, home: country("FR"), last_used: None }
+        Signals { tenant: TenantId::MAIN, wish: None, hint: None, geoip: None, coordinates: None, home: country("FR"), last_used: None }
     }
 
     fn first(signals: &Signals) -> Option<(String, Rule)> {
@@ -277,7 +282,7 @@ mod tests {
         assert_eq!(first(&abroad), found("+420601000000", Rule::GeoIp));
         let hinted = Signals { hint: Some(country("US")), ..abroad };
         assert_eq!(first(&hinted), found("+15551230001", Rule::Hint), "free to call comes first");
-        let wished = Signals { wish: "+442079460000".parse().ok(), ..hinted };
+        let wished = Signals { tenant: TenantId::MAIN, wish: "+442079460000".parse().ok(), ..hinted };
         assert_eq!(first(&wished), found("+442079460000", Rule::Wish));
         let nowhere = Signals { geoip: Some(country("AQ")), wish: "+442079460001".parse().ok(), ..home };
         assert_eq!(first(&nowhere), found("+442079460000", Rule::Home), "a wish must pass the filters");

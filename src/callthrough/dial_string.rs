@@ -104,6 +104,7 @@ mod tests {
 
     fn access_number(settings: Settings) -> AccessNumber {
         AccessNumber {
+            tenant: crate::types::TenantId::MAIN,
             number: "+15551230000".parse().unwrap(),
             country: "US".parse().unwrap(),
             enabled: true,

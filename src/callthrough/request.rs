@@ -121,6 +121,7 @@ pub async fn request(desk: &Desk, request: Request) -> Result<Answer, Refused> {
     }
     afford(desk, &request, &account, destination)?;
     let signals = Signals {
+        tenant: request.subscriber.tenant,
         wish: wish(&request),
         hint: request.hint.filter(|_| desk.config.trust_country_hint),
         geoip: place.country,
@@ -164,7 +165,8 @@ async fn look_up(desk: &Desk, request: &Request) -> Result<(Arc<Vec<AccessNumber
 
 /// Emergency numbers of the home country, of our access numbers' countries and of the country of the request, in any form.
 fn emergency(config: &Config, request: &Request, inventory: &[AccessNumber], country: Option<Country>) -> Option<Result<Answer, Refused>> {
-    let mut places: Vec<Country> = inventory.iter().map(|number| number.country).chain(country).collect();
+    let ours = inventory.iter().filter(|number| number.tenant == request.subscriber.tenant);
+    let mut places: Vec<Country> = ours.map(|number| number.country).chain(country).collect();
     places.push(request.subscriber.home);
     places.extend(request.hint);
     places.sort_unstable();
@@ -178,7 +180,8 @@ fn emergency(config: &Config, request: &Request, inventory: &[AccessNumber], cou
 
 /// Would the call be authorised now? Asked again, with money, when it arrives.
 fn afford(desk: &Desk, request: &Request, account: &Account, destination: E164) -> Result<(), Refused> {
-    let quote = desk.decks.quote(request.subscriber.deck, destination, desk.clock.timestamp()).ok_or(Refusal::NoRate)?;
+    let quote =
+        desk.decks.quote(request.subscriber.tenant, request.subscriber.deck, destination, desk.clock.timestamp()).ok_or(Refusal::NoRate)?;
     if quote.currency != account.currency {
         return Err(Refusal::NoRate.into());
     }
@@ -226,7 +229,8 @@ async fn reserve(
     let shows_number = !request.callers.is_empty() && !request.subscriber.withholds_number;
     let callers = if shows_number { request.callers.clone() } else { Vec::new() };
     for attempt in 1.. {
-        let (subscriber, callers, source) = (request.subscriber.id, callers.clone(), request.source.to_string());
+        let (tenant, subscriber, callers, source) =
+            (request.subscriber.tenant, request.subscriber.id, callers.clone(), request.source.to_string());
         let (inventory, availability, nonce) = (inventory.clone(), desk.availability.clone(), request.nonce.clone());
         let (config, clock, random) = (desk.config.clone(), desk.clock.clone(), desk.random.clone());
         let written = desk
@@ -238,7 +242,7 @@ async fn reserve(
                     let choose = |possible: &[Mode]| rank(&inventory, &signals, possible, live, usable);
                     let groups = choose(if shows_number { &[Mode::Pinless, Mode::Pin] } else { &[Mode::Code, Mode::Pin] });
                     let fallback = choose(&[Mode::Code]);
-                    let ask = Ask { subscriber, callers, destination, groups, fallback, source, nonce };
+                    let ask = Ask { tenant, subscriber, callers, destination, groups, fallback, source, nonce };
                     store::reserve(tx, &config, &ask, &clock, &random).await
                 })
             })

@@ -1,11 +1,13 @@
 //! The reservation: its life in words. Values in, values out.
 
 use super::access_number::{Candidate, Mode};
-use crate::types::{CallId, E164, Refusal, ReservationId, SubscriberId, Timestamp};
+use crate::types::{CallId, E164, Refusal, ReservationId, SubscriberId, TenantId, Timestamp};
 
 /// "This subscriber, calling that access number within a minute, means that destination."
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reservation {
+    /// In whose books.
+    pub tenant: TenantId,
     /// Its id.
     pub id: ReservationId,
     /// Whose request it was.
@@ -229,6 +231,7 @@ mod tests {
             let random = Random::seeded(1);
             let numbers = (0..count)
                 .map(|index| AccessNumber {
+                    tenant: TenantId::MAIN,
                     number: format!("+1555123000{index}").parse().unwrap(),
                     country: "US".parse().unwrap(),
                     enabled: true,

@@ -10,7 +10,7 @@ use super::access_number::{AccessNumber, Candidate, Mode, Settings};
 use super::reservation::{Claimed, Found, Open, Plan, Reservation, State, plan};
 use super::{Config, Rule};
 use crate::database::Script;
-use crate::types::{CallId, Clock, Country, E164, Random, Refusal, ReservationId, SubscriberId, Timestamp};
+use crate::types::{CallId, Clock, Country, E164, Random, Refusal, ReservationId, SubscriberId, TenantId, Timestamp};
 
 /// Claims of one reservation: the first, and two more after calls that ended before B answered.
 const MAX_CLAIMS: i64 = 3;
@@ -49,6 +49,8 @@ impl Error {
 
 /// A request for a reservation, everything decided but which of the candidates it gets.
 pub struct Ask<'n> {
+    /// In whose books.
+    pub tenant: TenantId,
     /// Whose.
     pub subscriber: SubscriberId,
     /// Their verified numbers.
@@ -123,7 +125,8 @@ pub async fn reserve(tx: &mut AnyConnection, config: &Config, ask: &Ask<'_>, clo
             let id = ReservationId::new(clock, random);
             sqlx::query(
                 "insert into reservation (id, subscriber_id, access_number, destination, state, rule, created_at_us, expires_at_us, \
-                 late_until_us, nonce, source, code_digest) values ($1, $2, $3, $4, 'pending', $5, $6, $7, $8, $9, $10, $11)",
+                 late_until_us, nonce, source, code_digest, tenant_id) \
+                 values ($1, $2, $3, $4, 'pending', $5, $6, $7, $8, $9, $10, $11, $12)",
             )
             .bind(id.to_string())
             .bind(ask.subscriber.to_string())
@@ -136,6 +139,7 @@ pub async fn reserve(tx: &mut AnyConnection, config: &Config, ask: &Ask<'_>, clo
             .bind(ask.nonce.as_deref())
             .bind(ask.source.as_str())
             .bind(code.as_deref().map(code_digest))
+            .bind(ask.tenant.to_string())
             .execute(&mut *tx)
             .await?;
             if mode == Mode::Pinless {
@@ -420,18 +424,20 @@ pub async fn get(connection: &mut AnyConnection, id: ReservationId) -> Result<Op
     row.as_ref().map(reservation).transpose()
 }
 
-/// Reservations, newest first, of one subscriber or of all; `before` is the id the last page ended with.
+/// A tenant's reservations, newest first, of one subscriber or of all; `before` is the id the last page ended with.
 pub async fn list(
     connection: &mut AnyConnection,
+    tenant: TenantId,
     subscriber: Option<SubscriberId>,
     before: Option<ReservationId>,
     limit: u32,
 ) -> Result<Vec<Reservation>, sqlx::Error> {
     let rows =
-        sqlx::query("select * from reservation where ($1 = '' or subscriber_id = $1) and ($2 = '' or id < $2) order by id desc limit $3")
+        sqlx::query("select * from reservation where tenant_id = $4 and ($1 = '' or subscriber_id = $1) and ($2 = '' or id < $2) order by id desc limit $3")
             .bind(subscriber.map_or_else(String::new, |id| id.to_string()))
             .bind(before.map_or_else(String::new, |id| id.to_string()))
             .bind(i64::from(limit))
+            .bind(tenant.to_string())
             .fetch_all(connection)
             .await?;
     rows.iter().map(reservation).collect()
@@ -453,13 +459,14 @@ pub async fn cancel(tx: &mut AnyConnection, id: ReservationId) -> Result<bool, s
 /// Adds an access number. The database's unique violation says that it is there already.
 pub async fn create_access_number(tx: &mut AnyConnection, number: &AccessNumber) -> Result<(), sqlx::Error> {
     let settings = settings_text(&number.settings);
-    sqlx::query("insert into access_number (number, country, enabled, settings, stamp, created_at_us) values ($1, $2, $3, $4, $5, $6)")
+    sqlx::query("insert into access_number (number, country, enabled, settings, stamp, created_at_us, tenant_id) values ($1, $2, $3, $4, $5, $6, $7)")
         .bind(number.number.to_string())
         .bind(number.country.as_str())
         .bind(i64::from(number.enabled))
         .bind(settings.as_str())
         .bind(stamp(number, &settings))
         .bind(number.created_at.as_micros())
+        .bind(number.tenant.to_string())
         .execute(tx)
         .await
         .map(drop)
@@ -531,12 +538,13 @@ fn settings_text(settings: &Settings) -> String {
 
 /// Forty bits of a digest of everything the choice looks at; a sum over a large inventory still fits.
 fn stamp(number: &AccessNumber, settings: &str) -> i64 {
-    let digest = Sha256::digest(format!("{} {} {} {settings}", number.number, number.country, number.enabled).as_bytes());
+    let digest = Sha256::digest(format!("{} {} {} {} {settings}", number.tenant, number.number, number.country, number.enabled).as_bytes());
     digest.iter().take(5).fold(0, |stamp, &byte| (stamp << 8) | i64::from(byte))
 }
 
 fn access_number(row: &AnyRow) -> Result<AccessNumber, sqlx::Error> {
     Ok(AccessNumber {
+        tenant: parsed(row, "tenant_id")?,
         number: parsed(row, "number")?,
         country: parsed::<Country>(row, "country")?,
         enabled: row.try_get::<i64, _>("enabled")? != 0,
@@ -548,6 +556,7 @@ fn access_number(row: &AnyRow) -> Result<AccessNumber, sqlx::Error> {
 fn reservation(row: &AnyRow) -> Result<Reservation, sqlx::Error> {
     let state: String = row.try_get("state")?;
     Ok(Reservation {
+        tenant: parsed(row, "tenant_id")?,
         id: parsed(row, "id")?,
         subscriber: parsed(row, "subscriber_id")?,
         access_number: parsed(row, "access_number")?,

@@ -10,13 +10,15 @@ use std::time::Duration;
 
 use crate::call::Cause;
 use crate::rating::{Charge, Quote};
-use crate::types::{AccountId, CallId, E164, ReservationId, Side, SubscriberId, Timestamp};
+use crate::types::{AccountId, CallId, E164, ReservationId, Side, SubscriberId, TenantId, Timestamp};
 
 pub use cause::{cause_word, parse_cause};
 
 /// One call, as it went.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
+    /// In whose books; none while the call is not written, or when it is nobody's.
+    pub tenant: Option<TenantId>,
     /// Our call.
     pub call: CallId,
     /// Who called, if known.

@@ -23,8 +23,6 @@ pub enum Owner {
     Anybody,
     /// One tenant's.
     Tenant(TenantId),
-    /// Calls that could be laid to no tenant.
-    Nobody,
 }
 
 /// Which records a list shows: those that fit everything that is set.
@@ -63,8 +61,10 @@ pub fn insert(script: &mut Script, record: &Record) {
     script.add(
         "insert into cdr (call_id, subscriber_id, account_id, reservation_id, sip_call_id, caller, dialled, destination, trunk_in,
              trunk_out, cause, side, sip_status, late, began_at_us, progressed_at_us, answered_at_us, ended_at_us, duration_ns,
-             billed_secs, currency, charge_micros, charge_numerator, rounding, rate, detail)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26)
+             billed_secs, currency, charge_micros, charge_numerator, rounding, rate, detail, tenant_id)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26,
+             coalesce((select tenant_id from subscriber where id = $2), (select tenant_id from access_number where number = $8),
+             $27))
          on conflict (call_id) do nothing",
         [
             record.call.to_string().into(),
@@ -93,6 +93,7 @@ pub fn insert(script: &mut Script, record: &Record) {
             quote.map(|quote| quote.rate.rounding.as_str().to_owned()).into(),
             quote.and_then(|quote| serde_json::to_string(quote).ok()).into(),
             record.detail.clone().into(),
+            TenantId::MAIN.to_string().into(), // what is nobody's is the house's
         ],
     );
 }
@@ -168,7 +169,6 @@ fn conditions(filter: &Filter, last: Option<(i64, CallId)>) -> (String, Vec<Valu
     match filter.owner {
         Owner::Anybody => {}
         Owner::Tenant(tenant) => all.add("tenant_id = ?", tenant.to_string()),
-        Owner::Nobody => all.sql.push_str(" and tenant_id is null"),
     }
     all.add_some("subscriber_id = ?", filter.subscriber.map(|id| id.to_string()));
     all.add_some("caller = ?", filter.caller.map(|number| number.to_string()));
@@ -237,6 +237,7 @@ pub(crate) fn read(row: &AnyRow) -> Result<Record, sqlx::Error> {
     let billed_secs = u64::try_from(number("billed_secs")?).map_err(damaged("billed_secs"))?;
     let amount = Micros::new(number("charge_micros")?);
     Ok(Record {
+        tenant: parse(row, "tenant_id")?,
         call: parse(row, "call_id")?.ok_or(sqlx::Error::RowNotFound)?,
         subscriber: parse(row, "subscriber_id")?,
         account: parse(row, "account_id")?,

@@ -25,7 +25,7 @@ use crate::database::Database;
 use crate::subscriber::credential::{self, Sealer, hash_password, hex, token_digest, unhex, verify_password};
 use crate::subscriber::store::{self, NonceState, SeenNonce};
 use crate::subscriber::{Credential, Kind, SignIn};
-use crate::types::{Clock, Random, Secret, SubscriberId};
+use crate::types::{Clock, Random, Secret, SubscriberId, TenantId};
 
 /// Password hashes computed at once.
 const HASHING: usize = 2;
@@ -366,7 +366,7 @@ impl Inner {
         let mut connection = self.database.read().await.map_err(|error| fault(&error))?;
         let now = self.clock.timestamp();
         for name in readings(user) {
-            if let Some(found) = store::sign_in(&mut connection, &name, now).await.map_err(|error| fault(&error))? {
+            if let Some(found) = store::sign_in(&mut connection, TenantId::MAIN, &name, now).await.map_err(|error| fault(&error))? {
                 return Ok(Some(found));
             }
         }

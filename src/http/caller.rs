@@ -32,6 +32,20 @@ impl Caller {
         Err(Problem::new(StatusCode::FORBIDDEN, "not_allowed", message))
     }
 
+    /// May they see this? What is nobody's is the operator's to see.
+    pub fn sees(&self, tenant: Option<TenantId>) -> bool {
+        tenant.map_or(self.principal.tenant.is_none(), |tenant| tenant == self.tenant)
+    }
+
+    /// Lets only the operator's own people and keys go on: what comes from the carriers is the operator's.
+    pub fn need_operator(&self) -> Result<(), Problem> {
+        if self.principal.tenant.is_none() {
+            return Ok(());
+        }
+        let message = "Only the operator's own people and keys may do this. Ask the operator for it.";
+        Err(Problem::new(StatusCode::FORBIDDEN, "not_allowed", message))
+    }
+
     /// A line of the audit log for something in the tenant's books.
     pub fn act(&self, state: &State, action: &'static str, target: impl ToString, before: Option<Value>, after: Option<Value>) -> Act {
         Act {

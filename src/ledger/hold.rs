@@ -155,6 +155,7 @@ mod tests {
     fn account(balance: i64, held: i64) -> Account {
         let clock = Clock::manual(Timestamp::from_micros(1_900_000_000_000_000));
         Account {
+            tenant: crate::types::TenantId::MAIN,
             id: AccountId::new(&clock, &Random::seeded(1)),
             currency: "EUR".parse().unwrap(),
             credit_limit: Micros::ZERO,

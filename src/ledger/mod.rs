@@ -12,7 +12,7 @@ pub mod hold;
 pub mod store;
 pub mod verify;
 
-use crate::types::{AccountId, Currency, Micros, MoneyError, Nanos};
+use crate::types::{AccountId, Currency, Micros, MoneyError, Nanos, TenantId};
 
 pub use entry::{Book, Draft, Entry, Kind, Posting};
 pub use verify::{Finding, verify};
@@ -69,6 +69,8 @@ impl Config {
 pub struct Account {
     /// Which one.
     pub id: AccountId,
+    /// In whose books.
+    pub tenant: TenantId,
     /// Its one currency, fixed at creation.
     pub currency: Currency,
     /// How far below zero it may go.

@@ -25,11 +25,12 @@ pub struct Posted {
 
 /// Opens an account. It starts empty, whatever `account` says of balance and holds: money comes in by postings.
 pub async fn create(tx: &mut AnyConnection, account: &Account, now: Timestamp) -> Result<(), LedgerError> {
-    sqlx::query("insert into account (id, currency, credit_limit_micros, created_at_us) values ($1, $2, $3, $4)")
+    sqlx::query("insert into account (id, currency, credit_limit_micros, created_at_us, tenant_id) values ($1, $2, $3, $4, $5)")
         .bind(account.id.to_string())
         .bind(account.currency.as_str())
         .bind(account.credit_limit.get())
         .bind(now.as_micros())
+        .bind(account.tenant.to_string())
         .execute(tx)
         .await?;
     Ok(())
@@ -38,7 +39,7 @@ pub async fn create(tx: &mut AnyConnection, account: &Account, now: Timestamp) -
 /// An account as it stands, if there is one.
 pub async fn get(connection: &mut AnyConnection, id: AccountId) -> Result<Option<Account>, LedgerError> {
     let row = sqlx::query(
-        "select currency, credit_limit_micros, balance_micros, cast(coalesce((select sum(hold.amount_micros) from hold
+        "select tenant_id, currency, credit_limit_micros, balance_micros, cast(coalesce((select sum(hold.amount_micros) from hold
             where hold.account_id = account.id and hold.resolved_at_us is null), 0) as bigint) as held_micros
          from account where id = $1",
     )
@@ -48,6 +49,7 @@ pub async fn get(connection: &mut AnyConnection, id: AccountId) -> Result<Option
     row.map(|row| {
         Ok(Account {
             id,
+            tenant: row.try_get::<String, _>("tenant_id")?.parse().map_err(|_| LedgerError::Damaged("account.tenant_id"))?,
             currency: row.try_get::<String, _>("currency")?.parse()?,
             credit_limit: Micros::new(row.try_get("credit_limit_micros")?),
             balance: Micros::new(row.try_get("balance_micros")?),

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::Rate;
-use crate::types::{Currency, DeckId, DeckVersionId, E164, Micros, Timestamp};
+use crate::types::{Currency, DeckId, DeckVersionId, E164, Micros, TenantId, Timestamp};
 
 /// A prefix as one integer that sorts as its digits do: four bits a digit from the top, the length in the lowest four.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -230,8 +230,8 @@ impl Deck {
 pub struct Shelf {
     /// By id.
     pub decks: HashMap<DeckId, Deck>,
-    /// For subscribers without a deck of their own.
-    pub default: Option<DeckId>,
+    /// Of each tenant, for subscribers without a deck of their own.
+    pub defaults: HashMap<TenantId, DeckId>,
 }
 
 /// The decks in memory; every clone sees the same shelf, which is swapped whole.
@@ -249,10 +249,10 @@ impl Decks {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(shelf);
     }
 
-    /// The price of `destination` at `at` by `deck`, or by the default deck. None: no price, no call.
-    pub fn quote(&self, deck: Option<DeckId>, destination: E164, at: Timestamp) -> Option<Quote> {
+    /// The price of `destination` at `at` by `deck`, or by the tenant's default deck. None: no price, no call.
+    pub fn quote(&self, tenant: TenantId, deck: Option<DeckId>, destination: E164, at: Timestamp) -> Option<Quote> {
         let shelf = self.shelf();
-        let deck = shelf.decks.get(&deck.or(shelf.default)?)?;
+        let deck = shelf.decks.get(&deck.or_else(|| shelf.defaults.get(&tenant).copied())?)?;
         let version = deck.valid(at)?;
         let row = version.table.find(destination)?;
         Some(Quote {
@@ -375,12 +375,12 @@ mod tests {
         let versions = vec![version(1, 0, 10), version(2, 1000, 20), version(3, 1000, 30), version(4, 2000, 40)];
         let deck = Deck { id, currency: "EUR".parse().unwrap(), newest: None, versions };
         let decks = Decks::default();
-        assert_eq!(decks.quote(None, number("15551231234"), Timestamp::from_micros(0)), None, "no deck, no price");
-        decks.swap(Shelf { decks: HashMap::from([(id, deck)]), default: Some(id) });
+        assert_eq!(decks.quote(TenantId::MAIN, None, number("15551231234"), Timestamp::from_micros(0)), None, "no deck, no price");
+        decks.swap(Shelf { decks: HashMap::from([(id, deck)]), defaults: HashMap::from([(TenantId::MAIN, id)]) });
         for (at, price) in [(-1, None), (0, Some(10)), (999, Some(10)), (1000, Some(30)), (1999, Some(30)), (2000, Some(40))] {
-            let quote = decks.quote(None, number("15551231234"), Timestamp::from_micros(at));
+            let quote = decks.quote(TenantId::MAIN, None, number("15551231234"), Timestamp::from_micros(at));
             assert_eq!(quote.map(|quote| quote.rate.per_minute.get()), price, "{at}");
         }
-        assert_eq!(decks.quote(Some(DeckId::new(&clock, &random)), number("15551231234"), Timestamp::from_micros(0)), None);
+        assert_eq!(decks.quote(TenantId::MAIN, Some(DeckId::new(&clock, &random)), number("15551231234"), Timestamp::from_micros(0)), None);
     }
 }

@@ -8,7 +8,7 @@ use sqlx::{AnyConnection, Row as _};
 use super::deck::{self, Decks, Prefix, Shelf, Table, TableBuilder};
 use super::{Config, Rate, Rounding};
 use crate::database::Database;
-use crate::types::{Currency, DeckId, DeckVersionId, Micros, Nanos, Timestamp};
+use crate::types::{Currency, DeckId, DeckVersionId, Micros, Nanos, TenantId, Timestamp};
 
 /// Rates that one statement writes.
 const RATES_A_STATEMENT: usize = 250;
@@ -20,7 +20,9 @@ const RATES_A_PAGE: i64 = 10_000;
 pub struct Deck {
     /// Which one.
     pub id: DeckId,
-    /// Its name, unique.
+    /// Whose.
+    pub tenant: TenantId,
+    /// Its name, the tenant's only one of that name.
     pub name: String,
     /// What its prices are in.
     pub currency: Currency,
@@ -61,12 +63,13 @@ pub enum DeckError {
 /// Makes a deck without rates.
 pub async fn create(tx: &mut AnyConnection, deck: &Deck) -> Result<(), DeckError> {
     let done = sqlx::query(
-        "insert into deck (id, name, currency, created_at_us) values ($1, $2, $3, $4) on conflict (tenant_id, name) do nothing",
+        "insert into deck (id, name, currency, created_at_us, tenant_id) values ($1, $2, $3, $4, $5) on conflict (tenant_id, name) do nothing",
     )
     .bind(deck.id.to_string())
     .bind(&deck.name)
     .bind(deck.currency.as_str())
     .bind(deck.created_at.as_micros())
+    .bind(deck.tenant.to_string())
     .execute(tx)
     .await?;
     if done.rows_affected() == 1 { Ok(()) } else { Err(DeckError::NameTaken) }
@@ -78,11 +81,12 @@ pub async fn get(connection: &mut AnyConnection, id: DeckId) -> Result<Option<De
     row.as_ref().map(deck).transpose()
 }
 
-/// Decks by id, after `after`.
-pub async fn list(connection: &mut AnyConnection, after: Option<DeckId>, limit: u32) -> Result<Vec<Deck>, sqlx::Error> {
-    let rows = sqlx::query("select * from deck where id > $1 order by id limit $2")
+/// A tenant's decks by id, after `after`.
+pub async fn list(connection: &mut AnyConnection, tenant: TenantId, after: Option<DeckId>, limit: u32) -> Result<Vec<Deck>, sqlx::Error> {
+    let rows = sqlx::query("select * from deck where tenant_id = $3 and id > $1 order by id limit $2")
         .bind(after.map_or_else(String::new, |id| id.to_string()))
         .bind(i64::from(limit))
+        .bind(tenant.to_string())
         .fetch_all(connection)
         .await?;
     rows.iter().map(deck).collect()
@@ -183,9 +187,11 @@ pub async fn refresh(database: &Database, decks: &Decks, config: &Config, now: T
     let found = sqlx::query("select * from deck order by created_at_us, id").fetch_all(&mut *connection).await?;
     for row in &found {
         let found = deck(row)?;
-        let wanted = config.default_deck.is_empty() || config.default_deck == found.name;
-        if wanted && shelf.default.is_none() {
-            shelf.default = Some(found.id);
+        // The configured name, or the oldest; a tenant that has no deck of that name has its oldest.
+        if config.default_deck == found.name {
+            shelf.defaults.insert(found.tenant, found.id);
+        } else if config.default_deck.is_empty() || found.tenant != TenantId::MAIN {
+            shelf.defaults.entry(found.tenant).or_insert(found.id);
         }
         let known = before.decks.get(&found.id);
         let all = self::versions(&mut connection, found.id).await?;
@@ -202,7 +208,7 @@ pub async fn refresh(database: &Database, decks: &Decks, config: &Config, now: T
         shelf.decks.insert(found.id, deck::Deck { id: found.id, currency: found.currency, newest, versions });
     }
     drop(connection);
-    if shelf.default.is_none() && !config.default_deck.is_empty() && !shelf.decks.is_empty() {
+    if !shelf.defaults.contains_key(&TenantId::MAIN) && !config.default_deck.is_empty() && !shelf.decks.is_empty() {
         tracing::warn!(
             deck.name = config.default_deck,
             "the default deck does not exist; subscribers without a deck of their own have no prices"
@@ -257,6 +263,7 @@ fn rate(row: &AnyRow, rounding: Rounding) -> Result<(Prefix, String, Rate), sqlx
 
 fn deck(row: &AnyRow) -> Result<Deck, sqlx::Error> {
     Ok(Deck {
+        tenant: parse(row, "tenant_id")?,
         id: parse(row, "id")?,
         name: row.try_get("name")?,
         currency: parse(row, "currency")?,

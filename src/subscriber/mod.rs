@@ -10,13 +10,15 @@ pub mod store;
 pub use credential::{Credential, Kind, Sealer};
 pub use number::VerifiedNumber;
 
-use crate::types::{AccountId, Country, DeckId, E164, Micros, Nanos, SubscriberId, Timestamp};
+use crate::types::{AccountId, Country, DeckId, E164, Micros, Nanos, SubscriberId, TenantId, Timestamp};
 
 /// Somebody who may call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subscriber {
     /// Its id.
     pub id: SubscriberId,
+    /// Whose customer.
+    pub tenant: TenantId,
     /// Who pays.
     pub account: AccountId,
     /// What the operator calls them.

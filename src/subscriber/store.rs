@@ -5,14 +5,14 @@ use sqlx::{AnyConnection, Row as _};
 
 use super::number::fold_identity;
 use super::{Credential, Kind, SignIn, Subscriber, VerifiedNumber};
-use crate::types::{CredentialId, E164, Micros, Nanos, Secret, SubscriberId, Timestamp};
+use crate::types::{CredentialId, E164, Micros, Nanos, Secret, SubscriberId, TenantId, Timestamp};
 
 /// Adds a subscriber; the account must exist.
 pub async fn create(tx: &mut AnyConnection, subscriber: &Subscriber) -> Result<(), sqlx::Error> {
     sqlx::query(
         "insert into subscriber (id, account_id, name, home_country, locale, enabled, withholds_number, deck_id, access_wish, \
-         max_calls, spend_cap_micros, max_price_nanos, max_calls_hour, longest_call_secs, created_at_us) \
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+         max_calls, spend_cap_micros, max_price_nanos, max_calls_hour, longest_call_secs, created_at_us, tenant_id) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
     )
     .bind(subscriber.id.to_string())
     .bind(subscriber.account.to_string())
@@ -29,6 +29,7 @@ pub async fn create(tx: &mut AnyConnection, subscriber: &Subscriber) -> Result<(
     .bind(subscriber.max_calls_hour.map(i64::from))
     .bind(subscriber.longest_call_secs.map(i64::from))
     .bind(subscriber.created_at.as_micros())
+    .bind(subscriber.tenant.to_string())
     .execute(tx)
     .await
     .map(drop)
@@ -85,39 +86,47 @@ pub async fn get(connection: &mut AnyConnection, id: SubscriberId) -> Result<Opt
     row.as_ref().map(subscriber).transpose()
 }
 
-/// Subscribers in the order of their birth; `after` is the id the last page ended with.
-pub async fn list(connection: &mut AnyConnection, after: Option<SubscriberId>, limit: u32) -> Result<Vec<Subscriber>, sqlx::Error> {
-    let rows = sqlx::query("select * from subscriber where id > $1 order by id limit $2")
+/// A tenant's subscribers in the order of their birth; `after` is the id the last page ended with.
+pub async fn list(
+    connection: &mut AnyConnection,
+    tenant: TenantId,
+    after: Option<SubscriberId>,
+    limit: u32,
+) -> Result<Vec<Subscriber>, sqlx::Error> {
+    let rows = sqlx::query("select * from subscriber where tenant_id = $3 and id > $1 order by id limit $2")
         .bind(after.map_or_else(String::new, |id| id.to_string()))
         .bind(i64::from(limit))
+        .bind(tenant.to_string())
         .fetch_all(connection)
         .await?;
     rows.iter().map(subscriber).collect()
 }
 
-/// Who is called `name` at the door: an identity, or a verified number that is nobody else's.
-pub async fn find(connection: &mut AnyConnection, name: &str) -> Result<Option<Subscriber>, sqlx::Error> {
+/// Who is called `name` at the tenant's door: an identity, or a verified number that is nobody else's there.
+pub async fn find(connection: &mut AnyConnection, tenant: TenantId, name: &str) -> Result<Option<Subscriber>, sqlx::Error> {
     let Some(folded) = fold_identity(name) else { return Ok(None) };
     let rows = sqlx::query(
-        "select s.* from subscriber s where s.id in (select subscriber_id from identity where name = $1 \
-         union select subscriber_id from subscriber_number where number = $1) limit 2",
+        "select s.* from subscriber s where s.tenant_id = $2 and s.id in (select subscriber_id from identity \
+         where tenant_id = $2 and name = $1 union select subscriber_id from subscriber_number where number = $1) limit 2",
     )
     .bind(folded)
+    .bind(tenant.to_string())
     .fetch_all(connection)
     .await?;
     if let [row] = rows.as_slice() { subscriber(row).map(Some) } else { Ok(None) }
 }
 
 /// The same with everything a sign-in at a door looks at. Digits also stand for a verified number.
-pub async fn sign_in(connection: &mut AnyConnection, name: &str, now: Timestamp) -> Result<Option<SignIn>, sqlx::Error> {
+pub async fn sign_in(connection: &mut AnyConnection, tenant: TenantId, name: &str, now: Timestamp) -> Result<Option<SignIn>, sqlx::Error> {
     let Some(folded) = fold_identity(name) else { return Ok(None) };
     let number = folded.parse::<E164>().map_or_else(|_| folded.clone(), |number| number.to_string());
     let rows = sqlx::query(
-        "select s.* from subscriber s where s.id in (select subscriber_id from identity where name = $1 \
-         union select subscriber_id from subscriber_number where number = $2) limit 2",
+        "select s.* from subscriber s where s.tenant_id = $3 and s.id in (select subscriber_id from identity \
+         where tenant_id = $3 and name = $1 union select subscriber_id from subscriber_number where number = $2) limit 2",
     )
     .bind(folded)
     .bind(number)
+    .bind(tenant.to_string())
     .fetch_all(&mut *connection)
     .await?;
     // A number that two share stands for neither.
@@ -237,12 +246,14 @@ pub async fn bind_device(tx: &mut AnyConnection, id: CredentialId, device: &str)
         .map(drop)
 }
 
-/// Who has verified `number`; more than one for an office line.
-pub async fn find_by_number(connection: &mut AnyConnection, number: E164) -> Result<Vec<Subscriber>, sqlx::Error> {
+/// Who of the tenant has verified `number`; more than one for an office line.
+pub async fn find_by_number(connection: &mut AnyConnection, tenant: TenantId, number: E164) -> Result<Vec<Subscriber>, sqlx::Error> {
     let rows = sqlx::query(
-        "select s.* from subscriber_number n join subscriber s on s.id = n.subscriber_id where n.number = $1 order by s.id limit 100",
+        "select s.* from subscriber_number n join subscriber s on s.id = n.subscriber_id \
+         where n.number = $1 and s.tenant_id = $2 order by s.id limit 100",
     )
     .bind(number.to_string())
+    .bind(tenant.to_string())
     .fetch_all(connection)
     .await?;
     rows.iter().map(subscriber).collect()
@@ -252,7 +263,11 @@ pub async fn find_by_number(connection: &mut AnyConnection, number: E164) -> Res
 /// false says that it is no name.
 pub async fn add_identity(tx: &mut AnyConnection, id: SubscriberId, name: &str) -> Result<bool, sqlx::Error> {
     let Some(folded) = fold_identity(name) else { return Ok(false) };
-    sqlx::query("insert into identity (name, subscriber_id) values ($1, $2)").bind(folded).bind(id.to_string()).execute(tx).await?;
+    sqlx::query("insert into identity (tenant_id, name, subscriber_id) select tenant_id, $1, id from subscriber where id = $2")
+        .bind(folded)
+        .bind(id.to_string())
+        .execute(tx)
+        .await?;
     Ok(true)
 }
 
@@ -360,6 +375,7 @@ fn subscriber(row: &AnyRow) -> Result<Subscriber, sqlx::Error> {
     };
     Ok(Subscriber {
         id: parsed(row, "id")?,
+        tenant: parsed(row, "tenant_id")?,
         account: parsed(row, "account_id")?,
         name: row.try_get("name")?,
         home: parsed(row, "home_country")?,

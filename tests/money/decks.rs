@@ -21,7 +21,9 @@ async fn an_import_goes_live_whole_and_as_it_was_shown(kind: Kind) {
     apply(order(&report.fingerprint)).await.unwrap();
     assert!(matches!(apply(order(&report.fingerprint)).await, Err(ImportError::Fingerprint)), "the deck changed since");
     refresh(&desk, now).await;
-    let price = |at| desk.decks.quote(None, "+420601123456".parse().unwrap(), at).unwrap().rate.per_minute.get();
+    let price = |at| {
+        desk.decks.quote(callthrough::types::TenantId::MAIN, None, "+420601123456".parse().unwrap(), at).unwrap().rate.per_minute.get()
+    };
     assert_eq!((price(now), price(later)), (600_000_000, 700_000_000), "switched at its time");
     refresh(&desk, later).await;
     assert_eq!(price(later), 700_000_000);
@@ -51,7 +53,8 @@ async fn half_an_import_is_never_seen(kind: Kind) {
     .await
     .unwrap();
     refresh(&desk, desk.clock.timestamp()).await;
-    let quote = desk.decks.quote(None, "+420601123456".parse().unwrap(), desk.clock.timestamp()).unwrap();
+    let quote =
+        desk.decks.quote(callthrough::types::TenantId::MAIN, None, "+420601123456".parse().unwrap(), desk.clock.timestamp()).unwrap();
     assert_eq!(quote.rate.per_minute.get(), 600_000_000);
     desk.import(deck, "prefix,per_minute\n420,0.90\n").await.expect("the next import sweeps it away");
     let mut connection = desk.database.read().await.unwrap();
@@ -84,11 +87,19 @@ async fn a_large_deck_is_imported_while_calls_go_on() {
     let (imported, ()) = tokio::join!(importing, calling);
     imported.unwrap();
     println!("{rates} rates in {} ms", clock.now().since(began).as_millis());
-    assert_eq!(desk.decks.quote(None, "+9000017123456".parse().unwrap(), desk.clock.timestamp()).unwrap().rate.per_minute.get(), 1_700_000);
+    assert_eq!(
+        desk.decks
+            .quote(callthrough::types::TenantId::MAIN, None, "+9000017123456".parse().unwrap(), desk.clock.timestamp())
+            .unwrap()
+            .rate
+            .per_minute
+            .get(),
+        1_700_000
+    );
 }
 
 fn default_deck(desk: &Desk) -> DeckId {
-    desk.decks.shelf().default.unwrap()
+    desk.decks.shelf().defaults[&callthrough::types::TenantId::MAIN]
 }
 
 async fn refresh(desk: &Desk, now: Timestamp) {

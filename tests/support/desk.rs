@@ -99,8 +99,14 @@ impl Desk {
     }
 
     async fn add_account(&self, id: AccountId) {
-        let account =
-            Account { id, currency: "EUR".parse().unwrap(), credit_limit: Micros::ZERO, balance: Micros::ZERO, held: Micros::ZERO };
+        let account = Account {
+            tenant: callthrough::types::TenantId::MAIN,
+            id,
+            currency: "EUR".parse().unwrap(),
+            credit_limit: Micros::ZERO,
+            balance: Micros::ZERO,
+            held: Micros::ZERO,
+        };
         let now = self.clock.timestamp();
         let done = self.database.write(move |tx| Box::pin(async move { ledger::store::create(tx, &account, now).await }));
         done.await.expect("the account is new");
@@ -109,6 +115,7 @@ impl Desk {
     /// One more subscriber of an account.
     pub async fn add_subscriber(&self, id: SubscriberId, account: AccountId) {
         let subscriber = Subscriber {
+            tenant: callthrough::types::TenantId::MAIN,
             id,
             account,
             name: "Ann".into(),
@@ -131,7 +138,13 @@ impl Desk {
 
     async fn add_deck(&self) {
         let id = DeckId::new(&self.clock, &self.random);
-        let deck = rating::store::Deck { id, name: "retail".into(), currency: "EUR".parse().unwrap(), created_at: self.clock.timestamp() };
+        let deck = rating::store::Deck {
+            tenant: callthrough::types::TenantId::MAIN,
+            id,
+            name: "retail".into(),
+            currency: "EUR".parse().unwrap(),
+            created_at: self.clock.timestamp(),
+        };
         self.database.write(move |tx| Box::pin(async move { rating::store::create(tx, &deck).await })).await.expect("the deck is new");
         self.import(id, DECK).await.expect("the deck is right");
     }

@@ -140,6 +140,7 @@ impl Office {
     /// An access number with settings as the API would take them.
     pub async fn number(&self, digits: &str, country: &str, settings: serde_json::Value) -> AccessNumber {
         let number = AccessNumber {
+            tenant: callthrough::types::TenantId::MAIN,
             number: digits.parse().unwrap(),
             country: country.parse().unwrap(),
             enabled: true,
@@ -161,6 +162,7 @@ impl Office {
         let (id, account) = (SubscriberId::new(&self.clock, &self.random), AccountId::new(&self.clock, &self.random));
         let now = self.clock.timestamp();
         let mut subscriber = Subscriber {
+            tenant: callthrough::types::TenantId::MAIN,
             id,
             account,
             name: names.first().copied().unwrap_or("nobody").to_owned(),
@@ -181,6 +183,7 @@ impl Office {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
         let numbers: Vec<E164> = numbers.iter().map(|number| number.parse().unwrap()).collect();
         let money = Account {
+            tenant: callthrough::types::TenantId::MAIN,
             id: account,
             currency: "EUR".parse().unwrap(),
             credit_limit: Micros::ZERO,

@@ -115,6 +115,7 @@ impl Switchboard {
         let account = AccountId::new(&clock, &random);
         let id = SubscriberId::new(&clock, &random);
         let subscriber = Subscriber {
+            tenant: callthrough::types::TenantId::MAIN,
             id,
             account,
             name: "Alice".into(),
@@ -141,6 +142,7 @@ impl Switchboard {
             approved_by: None,
         };
         let empty = Account {
+            tenant: callthrough::types::TenantId::MAIN,
             id: account,
             currency: "EUR".parse().unwrap(),
             credit_limit: Micros::ZERO,
@@ -188,6 +190,7 @@ impl Switchboard {
 
     fn access_number(&self) -> AccessNumber {
         AccessNumber {
+            tenant: callthrough::types::TenantId::MAIN,
             number: ACCESS.parse().unwrap(),
             country: "US".parse().unwrap(),
             enabled: true,
@@ -200,7 +203,13 @@ impl Switchboard {
         let (decks, price) = (&self.decks, self.plan.price);
         let (random, now) = (Random::system(), self.clock.timestamp());
         let deck = DeckId::new(&self.clock, &random);
-        let row = rating::store::Deck { id: deck, name: "retail".into(), currency: "EUR".parse().unwrap(), created_at: now };
+        let row = rating::store::Deck {
+            tenant: callthrough::types::TenantId::MAIN,
+            id: deck,
+            name: "retail".into(),
+            currency: "EUR".parse().unwrap(),
+            created_at: now,
+        };
         self.database.write(move |tx| Box::pin(async move { rating::store::create(tx, &row).await })).await.unwrap();
         rating::store::refresh(&self.database, decks, &rating::Config::default(), now).await.unwrap();
         let file = format!("prefix,name,per_minute,first_secs,next_secs\n420,Czechia,{price}\n1,NANP,{price}\n");
@@ -333,6 +342,7 @@ impl Phone<'_> {
                 Box::pin(async move {
                     let candidate = || vec![vec![Candidate { number: &number, mode: Mode::Pinless, rule: Rule::Default }]];
                     let ask = Ask {
+                        tenant: callthrough::types::TenantId::MAIN,
                         subscriber,
                         callers: vec![caller],
                         destination,

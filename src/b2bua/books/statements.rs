@@ -94,7 +94,7 @@ pub(super) async fn standing(
     now: Timestamp,
 ) -> Result<Option<Standing>, LedgerError> {
     let row = sqlx::query(
-        "select s.account_id, s.enabled, s.deck_id, s.max_calls, s.spend_cap_micros, s.max_price_nanos, s.max_calls_hour,
+        "select s.tenant_id, s.account_id, s.enabled, s.deck_id, s.max_calls, s.spend_cap_micros, s.max_price_nanos, s.max_calls_hour,
              s.longest_call_secs, s.spent_day_us, s.spent_micros, a.currency, a.credit_limit_micros, a.balance_micros,
              cast(coalesce(sum(h.amount_micros), 0) as bigint) as account_held,
              cast(coalesce(sum(case when h.subscriber_id = $1 then h.amount_micros end), 0) as bigint) as own_held,
@@ -119,6 +119,7 @@ pub(super) async fn standing(
     Ok(Some(Standing {
         account: Account {
             id: parse(&row, "account_id")?,
+            tenant: parse(&row, "tenant_id")?,
             currency: row.try_get::<String, _>("currency")?.parse()?,
             credit_limit: Micros::new(number("credit_limit_micros")?),
             balance: Micros::new(number("balance_micros")?),

@@ -1,6 +1,6 @@
 //! The numbers people dial to reach us.
 
-use axum::extract::State as From;
+use axum::extract::{Extension, State as From};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 use super::body::{Asked, Body, Id, from_value, page, page_length, parted, patched};
 use crate::callthrough::access_number::Settings;
 use crate::callthrough::{AccessNumber, store};
-use crate::http::State;
 use crate::http::error::{Problem, taken};
+use crate::http::{Caller, State};
+use crate::people::Scope;
 use crate::types::{Country, E164};
 
 /// Most commas before digits.
@@ -74,23 +75,33 @@ struct Page {
     limit: Option<u32>,
 }
 
-async fn list(From(state): From<State>, Asked(asked): Asked<Page>) -> Result<Response, Problem> {
+async fn list(From(state): From<State>, Extension(caller): Extension<Caller>, Asked(asked): Asked<Page>) -> Result<Response, Problem> {
+    caller.need(Scope::Read)?;
     let limit = page_length(asked.limit)?;
     let numbers = store::list_access_numbers(&mut *state.database.read().await?).await?;
     let after = asked.after.map(|number| number.to_string());
-    let rest = numbers.into_iter().filter(|number| after.as_ref().is_none_or(|after| number.number.to_string() > *after)).collect();
+    let ours = numbers.into_iter().filter(|number| number.tenant == caller.tenant);
+    let rest = ours.filter(|number| after.as_ref().is_none_or(|after| number.number.to_string() > *after)).collect();
     Ok(page(rest, limit, |number| number.number, shape))
 }
 
-async fn create(From(state): From<State>, Body(body, _): Body<Value>) -> Result<Response, Problem> {
+async fn create(From(state): From<State>, Extension(caller): Extension<Caller>, Body(body, _): Body<Value>) -> Result<Response, Problem> {
+    caller.need(Scope::Numbers)?;
+    caller.need_operator()?;
     #[derive(Deserialize)]
     struct New {
         number: E164,
     }
     let (new, rest) = parted(body, &["number"])?;
     let (new, (head, settings)): (New, _) = (from_value(new)?, read(rest)?);
-    let number =
-        AccessNumber { number: new.number, country: head.country, enabled: head.enabled, settings, created_at: state.clock.timestamp() };
+    let number = AccessNumber {
+        tenant: caller.tenant,
+        number: new.number,
+        country: head.country,
+        enabled: head.enabled,
+        settings,
+        created_at: state.clock.timestamp(),
+    };
     let shape = shape(&number);
     let added = state.database.write(move |tx| {
         Box::pin(async move {
@@ -101,15 +112,25 @@ async fn create(From(state): From<State>, Body(body, _): Body<Value>) -> Result<
     Ok((StatusCode::CREATED, Json(shape)).into_response())
 }
 
-async fn one(From(state): From<State>, Id(number): Id<E164>) -> Result<Json<Value>, Problem> {
-    let found = store::get_access_number(&mut *state.database.read().await?, number).await?;
+async fn one(From(state): From<State>, Extension(caller): Extension<Caller>, Id(number): Id<E164>) -> Result<Json<Value>, Problem> {
+    caller.need(Scope::Read)?;
+    let found = store::get_access_number(&mut *state.database.read().await?, number).await?.filter(|number| number.tenant == caller.tenant);
     Ok(Json(shape(&found.ok_or_else(|| Problem::not_found("access number"))?)))
 }
 
-async fn update(From(state): From<State>, Id(number): Id<E164>, Body(patch, _): Body<Value>) -> Result<Json<Value>, Problem> {
+async fn update(
+    From(state): From<State>,
+    Extension(caller): Extension<Caller>,
+    Id(number): Id<E164>,
+    Body(patch, _): Body<Value>,
+) -> Result<Json<Value>, Problem> {
+    caller.need(Scope::Numbers)?;
     let changed = state.database.write(move |tx| {
         Box::pin(async move {
-            let found = store::get_access_number(tx, number).await?.ok_or_else(|| Problem::not_found("access number"))?;
+            let found = store::get_access_number(tx, number)
+                .await?
+                .filter(|found| found.tenant == caller.tenant)
+                .ok_or_else(|| Problem::not_found("access number"))?;
             let (head, settings) = read(patched(&fields(&found), patch)?)?;
             let changed = AccessNumber { country: head.country, enabled: head.enabled, settings, ..found };
             store::update_access_number(tx, &changed).await?;
@@ -119,7 +140,16 @@ async fn update(From(state): From<State>, Id(number): Id<E164>, Body(patch, _): 
     Ok(Json(changed.await?))
 }
 
-async fn remove(From(state): From<State>, Id(number): Id<E164>) -> Result<StatusCode, Problem> {
-    let gone = state.database.write(move |tx| Box::pin(async move { Ok::<_, Problem>(store::delete_access_number(tx, number).await?) }));
+async fn remove(From(state): From<State>, Extension(caller): Extension<Caller>, Id(number): Id<E164>) -> Result<StatusCode, Problem> {
+    caller.need(Scope::Numbers)?;
+    caller.need_operator()?;
+    let gone = state.database.write(move |tx| {
+        Box::pin(async move {
+            {
+                let found = store::get_access_number(tx, number).await?.filter(|found| found.tenant == caller.tenant);
+                Ok::<_, Problem>(found.is_some() && store::delete_access_number(tx, number).await?)
+            }
+        })
+    });
     if gone.await? { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::not_found("access number")) }
 }

@@ -9,10 +9,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::body::{Asked, Body, Id, page, page_length};
+use crate::database::Connection;
 use crate::http::error::Problem;
 use crate::http::idempotency::{self, Answer};
 use crate::http::{Caller, State};
 use crate::ledger::{Account, Draft, Kind, LedgerError, Posting, store};
+use crate::people::Scope;
 use crate::types::{AccountId, Currency, Micros, Money};
 
 /// Longest cause, note or name of a second person.
@@ -47,21 +49,28 @@ struct New {
     credit_limit: Option<Money>,
 }
 
-async fn create(From(state): From<State>, Body(new, _): Body<New>) -> Result<Response, Problem> {
+async fn create(From(state): From<State>, Extension(caller): Extension<Caller>, Body(new, _): Body<New>) -> Result<Response, Problem> {
+    caller.need(Scope::Money)?;
     if new.credit_limit.is_some_and(|limit| limit.currency != new.currency || limit.amount < Micros::ZERO) {
         return Err(Problem::field("credit_limit", format!("Give an amount of zero or more in {}.", new.currency)));
     }
     let credit_limit = new.credit_limit.map_or(Micros::ZERO, |limit| limit.amount);
     let id = AccountId::new(&state.clock, &state.random);
-    let account = Account { id, currency: new.currency, credit_limit, balance: Micros::ZERO, held: Micros::ZERO };
+    let account = Account { id, tenant: caller.tenant, currency: new.currency, credit_limit, balance: Micros::ZERO, held: Micros::ZERO };
     let (row, now) = (account.clone(), state.clock.timestamp());
     state.database.write(move |tx| Box::pin(async move { Ok::<_, Problem>(store::create(tx, &row, now).await?) })).await?;
     Ok((StatusCode::CREATED, Json(shape(&account)?)).into_response())
 }
 
-async fn one(From(state): From<State>, Id(id): Id<AccountId>) -> Result<Json<Value>, Problem> {
-    let account = store::get(&mut *state.database.read().await?, id).await?;
-    Ok(Json(shape(&account.ok_or_else(|| Problem::not_found("account"))?)?))
+/// The tenant's account.
+async fn found(connection: &mut Connection, caller: &Caller, id: AccountId) -> Result<Account, Problem> {
+    let account = store::get(connection, id).await?.filter(|account| account.tenant == caller.tenant);
+    account.ok_or_else(|| Problem::not_found("account"))
+}
+
+async fn one(From(state): From<State>, Extension(caller): Extension<Caller>, Id(id): Id<AccountId>) -> Result<Json<Value>, Problem> {
+    caller.need(Scope::Read)?;
+    Ok(Json(shape(&found(&mut *state.database.read().await?, &caller, id).await?)?))
 }
 
 #[derive(Debug, Deserialize)]
@@ -70,16 +79,22 @@ struct Change {
     credit_limit: Money,
 }
 
-async fn update(From(state): From<State>, Id(id): Id<AccountId>, Body(change, _): Body<Change>) -> Result<Json<Value>, Problem> {
+async fn update(
+    From(state): From<State>,
+    Extension(caller): Extension<Caller>,
+    Id(id): Id<AccountId>,
+    Body(change, _): Body<Change>,
+) -> Result<Json<Value>, Problem> {
+    caller.need(Scope::Money)?;
     let limit = change.credit_limit;
     let changed = state.database.write(move |tx| {
         Box::pin(async move {
-            let account = store::get(tx, id).await?.ok_or_else(|| Problem::not_found("account"))?;
+            let account = found(tx, &caller, id).await?;
             if limit.currency != account.currency || limit.amount < Micros::ZERO {
                 return Err(Problem::field("credit_limit", format!("Give an amount of zero or more in {}.", account.currency)));
             }
             store::set_credit_limit(tx, id, limit.amount).await?;
-            store::get(tx, id).await?.ok_or_else(|| Problem::not_found("account"))
+            found(tx, &caller, id).await
         })
     });
     Ok(Json(shape(&changed.await?)?))
@@ -93,10 +108,16 @@ struct Page {
     limit: Option<u32>,
 }
 
-async fn entries(From(state): From<State>, Id(id): Id<AccountId>, Asked(asked): Asked<Page>) -> Result<Response, Problem> {
+async fn entries(
+    From(state): From<State>,
+    Extension(caller): Extension<Caller>,
+    Id(id): Id<AccountId>,
+    Asked(asked): Asked<Page>,
+) -> Result<Response, Problem> {
+    caller.need(Scope::Read)?;
     let limit = page_length(asked.limit)?;
     let mut connection = state.database.read().await?;
-    store::get(&mut connection, id).await?.ok_or_else(|| Problem::not_found("account"))?;
+    found(&mut connection, &caller, id).await?;
     let postings = store::postings(&mut connection, id, asked.after, limit + 1).await?;
     Ok(page(postings, limit, |posting| posting.seq, entry_shape))
 }
@@ -202,6 +223,7 @@ async fn post_once(
     movement: Movement,
     bytes: &[u8],
 ) -> Result<Response, Problem> {
+    caller.need(Scope::Money)?;
     let asked = idempotency::asked(headers, caller.principal.who.to_string(), format!("POST {}", address.path()), bytes)?;
     movement.check()?;
     // The posting's own key: should the stored answer be lost with its process, the money still moves once.
@@ -219,7 +241,7 @@ async fn post_once(
     let (clock, random) = (state.clock.clone(), state.random.clone());
     idempotency::once(&state, asked, move |tx| {
         Box::pin(async move {
-            let account = store::get(tx, id).await?.ok_or_else(|| Problem::not_found("account"))?;
+            let account = found(tx, &caller, id).await?;
             if account.currency != movement.amount.currency {
                 return Err(Problem::field("amount.currency", format!("The account is in {}. Send the amount in {0}.", account.currency)));
             }

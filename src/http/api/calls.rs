@@ -1,6 +1,6 @@
 //! The calls that are up on this node.
 
-use axum::extract::State as From;
+use axum::extract::{Extension, State as From};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 
 use super::body::{Asked, Id, page, page_length};
 use crate::b2bua::LiveCall;
-use crate::http::State;
 use crate::http::error::Problem;
+use crate::http::{Caller, State};
+use crate::people::Scope;
 use crate::types::CallId;
 
 pub(super) fn router() -> Router<State> {
@@ -41,19 +42,31 @@ struct Page {
     limit: Option<u32>,
 }
 
-async fn list(From(state): From<State>, Asked(asked): Asked<Page>) -> Result<Response, Problem> {
+async fn list(From(state): From<State>, Extension(caller): Extension<Caller>, Asked(asked): Asked<Page>) -> Result<Response, Problem> {
+    caller.need(Scope::Read)?;
     let limit = page_length(asked.limit)?;
-    let calls = state.calls.list().into_iter().filter(|call| asked.after.is_none_or(|after| call.id > after));
+    let calls = state.calls.list().into_iter().filter(|call| caller.sees(call.tenant) && asked.after.is_none_or(|after| call.id > after));
     let most = usize::try_from(limit).unwrap_or(usize::MAX).saturating_add(1);
     Ok(page(calls.take(most).collect(), limit, |call| call.id, shape))
 }
 
-async fn one(From(state): From<State>, Id(id): Id<CallId>) -> Result<Json<Value>, Problem> {
-    let call = state.calls.get(id).ok_or_else(|| Problem::not_found("live call; an ended one is among the CDRs"))?;
+async fn one(From(state): From<State>, Extension(caller): Extension<Caller>, Id(id): Id<CallId>) -> Result<Json<Value>, Problem> {
+    caller.need(Scope::Read)?;
+    let call = state
+        .calls
+        .get(id)
+        .filter(|call| caller.sees(call.tenant))
+        .ok_or_else(|| Problem::not_found("live call; an ended one is among the CDRs"))?;
     Ok(Json(shape(&call)))
 }
 
 /// The call ends as if both had hung up; its CDR says that we did it.
-async fn hang_up(From(state): From<State>, Id(id): Id<CallId>) -> Result<StatusCode, Problem> {
-    if state.calls.hang_up(id) { Ok(StatusCode::ACCEPTED) } else { Err(Problem::not_found("live call; an ended one is among the CDRs")) }
+async fn hang_up(From(state): From<State>, Extension(caller): Extension<Caller>, Id(id): Id<CallId>) -> Result<StatusCode, Problem> {
+    caller.need(Scope::Calls)?;
+    let ours = state.calls.get(id).is_some_and(|call| caller.sees(call.tenant));
+    if ours && state.calls.hang_up(id) {
+        Ok(StatusCode::ACCEPTED)
+    } else {
+        Err(Problem::not_found("live call; an ended one is among the CDRs"))
+    }
 }

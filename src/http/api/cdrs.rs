@@ -1,6 +1,6 @@
 //! Call records: one a call, refused ones included.
 
-use axum::extract::State as From;
+use axum::extract::{Extension, State as From};
 use axum::response::Response;
 use axum::routing::get;
 use axum::{Json, Router};
@@ -10,10 +10,11 @@ use serde_json::{Value, json};
 use super::body::{Asked, Id, page, page_length};
 use crate::cdr::store::{self, Filter, Owner};
 use crate::cdr::{Record, cause_word, parse_cause};
-use crate::http::State;
 use crate::http::error::Problem;
+use crate::http::{Caller, State};
+use crate::people::Scope;
 use crate::rating::DENOMINATOR;
-use crate::types::{CallId, E164, Micros, Money, Side, SubscriberId, Timestamp};
+use crate::types::{CallId, E164, Micros, Money, Side, SubscriberId, TenantId, Timestamp};
 
 pub(super) fn router() -> Router<State> {
     Router::new().route("/cdrs", get(list)).route("/cdrs/{call_id}", get(one))
@@ -89,7 +90,7 @@ struct Page {
 }
 
 impl Page {
-    fn filter(self) -> Result<Filter, Problem> {
+    fn filter(self, tenant: TenantId) -> Result<Filter, Problem> {
         let destination = self.destination.map(|prefix| digits(&prefix)).transpose()?;
         let min_charge = self.min_charge.map(|amount| amount.parse::<Micros>()).transpose();
         if self.cause.as_deref().is_some_and(|word| parse_cause(word).is_none()) {
@@ -99,7 +100,7 @@ impl Page {
             ));
         }
         Ok(Filter {
-            owner: Owner::Anybody,
+            owner: Owner::Tenant(tenant),
             subscriber: self.subscriber_id,
             caller: self.caller,
             destination,
@@ -124,16 +125,19 @@ fn digits(prefix: &str) -> Result<String, Problem> {
     Err(Problem::field("destination", "Write the beginning of the number as 1 to 15 digits, such as 420."))
 }
 
-async fn list(From(state): From<State>, Asked(asked): Asked<Page>) -> Result<Response, Problem> {
+async fn list(From(state): From<State>, Extension(caller): Extension<Caller>, Asked(asked): Asked<Page>) -> Result<Response, Problem> {
+    caller.need(Scope::Read)?;
     let limit = page_length(asked.limit)?;
     let after = asked.after;
-    let filter = asked.filter()?;
+    let filter = asked.filter(caller.tenant)?;
     let records = store::list(&mut *state.database.read().await?, &filter, after, limit + 1).await?;
     Ok(page(records, limit, |record| record.call, shape))
 }
 
-async fn one(From(state): From<State>, Id(id): Id<CallId>) -> Result<Json<Value>, Problem> {
+async fn one(From(state): From<State>, Extension(caller): Extension<Caller>, Id(id): Id<CallId>) -> Result<Json<Value>, Problem> {
+    caller.need(Scope::Read)?;
     let record = store::get(&mut *state.database.read().await?, id).await?;
+    let record = record.filter(|record| caller.sees(record.tenant));
     Ok(Json(shape(&record.ok_or_else(|| Problem::not_found("CDR; a call that is still up has none yet"))?)))
 }
 

@@ -15,9 +15,11 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::body::{Asked, Body, Id, page, page_length};
-use crate::http::State;
+use crate::database::Connection;
 use crate::http::error::Problem;
 use crate::http::server::BodyTime;
+use crate::http::{Caller, State};
+use crate::people::Scope;
 use crate::rating::import::{self, Apply, Columns, DecimalMark, Format, ImportError, Separator, Sheet};
 use crate::rating::store::{self, Deck, DeckError, Version};
 use crate::rating::{DENOMINATOR, Quote, Rounding, Segment, numerator};
@@ -61,9 +63,10 @@ struct Page {
     limit: Option<u32>,
 }
 
-async fn list(From(state): From<State>, Asked(asked): Asked<Page>) -> Result<Response, Problem> {
+async fn list(From(state): From<State>, Extension(caller): Extension<Caller>, Asked(asked): Asked<Page>) -> Result<Response, Problem> {
+    caller.need(Scope::Read)?;
     let limit = page_length(asked.limit)?;
-    let decks = store::list(&mut *state.database.read().await?, asked.after, limit + 1).await?;
+    let decks = store::list(&mut *state.database.read().await?, caller.tenant, asked.after, limit + 1).await?;
     Ok(page(decks, limit, |deck| deck.id, shape))
 }
 
@@ -74,12 +77,13 @@ struct New {
     currency: Currency,
 }
 
-async fn create(From(state): From<State>, Body(new, _): Body<New>) -> Result<Response, Problem> {
+async fn create(From(state): From<State>, Extension(caller): Extension<Caller>, Body(new, _): Body<New>) -> Result<Response, Problem> {
+    caller.need(Scope::Decks)?;
     if new.name.trim().is_empty() || new.name.len() > LONGEST_NAME || new.name.chars().any(char::is_control) {
         return Err(Problem::field("name", format!("Give a name of 1 to {LONGEST_NAME} bytes without control characters.")));
     }
     let id = DeckId::new(&state.clock, &state.random);
-    let deck = Deck { id, name: new.name, currency: new.currency, created_at: state.clock.timestamp() };
+    let deck = Deck { id, tenant: caller.tenant, name: new.name, currency: new.currency, created_at: state.clock.timestamp() };
     let row = deck.clone();
     state.database.write(move |tx| Box::pin(async move { Ok::<_, Problem>(store::create(tx, &row).await?) })).await?;
     refresh(&state).await;
@@ -105,9 +109,16 @@ async fn refresh(state: &State) {
     }
 }
 
-async fn one(From(state): From<State>, Id(id): Id<DeckId>) -> Result<Json<Value>, Problem> {
+/// The tenant's deck.
+async fn found(connection: &mut Connection, caller: &Caller, id: DeckId) -> Result<Deck, Problem> {
+    let deck = store::get(connection, id).await?.filter(|deck| deck.tenant == caller.tenant);
+    deck.ok_or_else(|| Problem::not_found("deck"))
+}
+
+async fn one(From(state): From<State>, Extension(caller): Extension<Caller>, Id(id): Id<DeckId>) -> Result<Json<Value>, Problem> {
+    caller.need(Scope::Read)?;
     let mut connection = state.database.read().await?;
-    let deck = store::get(&mut connection, id).await?.ok_or_else(|| Problem::not_found("deck"))?;
+    let deck = found(&mut connection, &caller, id).await?;
     let versions = store::versions(&mut connection, id).await?;
     let mut shape = shape(&deck);
     shape["versions"] = json!(versions.iter().map(version_shape).collect::<Vec<_>>());
@@ -126,11 +137,16 @@ struct Question {
     at: Option<Timestamp>,
 }
 
-async fn rate(From(state): From<State>, Id(id): Id<DeckId>, Asked(asked): Asked<Question>) -> Result<Json<Value>, Problem> {
-    let deck = store::get(&mut *state.database.read().await?, id).await?;
-    deck.ok_or_else(|| Problem::not_found("deck"))?;
+async fn rate(
+    From(state): From<State>,
+    Extension(caller): Extension<Caller>,
+    Id(id): Id<DeckId>,
+    Asked(asked): Asked<Question>,
+) -> Result<Json<Value>, Problem> {
+    caller.need(Scope::Read)?;
+    found(&mut *state.database.read().await?, &caller, id).await?;
     let at = asked.at.unwrap_or_else(|| state.clock.timestamp());
-    let quote = state.decks.quote(Some(id), asked.number, at).ok_or_else(|| {
+    let quote = state.decks.quote(caller.tenant, Some(id), asked.number, at).ok_or_else(|| {
         Problem::new(
             StatusCode::NOT_FOUND,
             "no_rate",
@@ -239,12 +255,14 @@ fn columns(text: &str) -> Result<Columns, Problem> {
 
 async fn import_csv(
     From(state): From<State>,
+    Extension(caller): Extension<Caller>,
     Id(id): Id<DeckId>,
     Asked(asked): Asked<Import>,
     time: Option<Extension<BodyTime>>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let deck = store::get(&mut *state.database.read().await?, id).await?.ok_or_else(|| Problem::not_found("deck"))?;
+    caller.need(Scope::Decks)?;
+    let deck = found(&mut *state.database.read().await?, &caller, id).await?;
     if let Some(Extension(time)) = time {
         time.by_progress();
     }

@@ -1,7 +1,7 @@
 //! The keys to this API: who has one, when it was last used, and taking it back. New ones are made on the server itself.
 
 use axum::Router;
-use axum::extract::State as From;
+use axum::extract::{Extension, State as From};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{delete, get};
@@ -9,9 +9,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::body::{Asked, Id, page, page_length};
-use crate::http::State;
 use crate::http::error::Problem;
 use crate::http::key::{self, ApiKey};
+use crate::http::{Caller, State};
+use crate::people::Scope;
 use crate::types::ApiKeyId;
 
 pub(super) fn router() -> Router<State> {
@@ -35,12 +36,14 @@ struct Page {
     limit: Option<u32>,
 }
 
-async fn list(From(state): From<State>, Asked(asked): Asked<Page>) -> Result<Response, Problem> {
+async fn list(From(state): From<State>, Extension(caller): Extension<Caller>, Asked(asked): Asked<Page>) -> Result<Response, Problem> {
+    caller.need(Scope::Read)?;
     let limit = page_length(asked.limit)?;
     let keys = key::list(&state.database, asked.after, limit + 1).await?;
     Ok(page(keys, limit, |key| key.id, shape))
 }
 
-async fn revoke(From(state): From<State>, Id(id): Id<ApiKeyId>) -> Result<StatusCode, Problem> {
+async fn revoke(From(state): From<State>, Extension(caller): Extension<Caller>, Id(id): Id<ApiKeyId>) -> Result<StatusCode, Problem> {
+    caller.need(Scope::People)?;
     if key::revoke(&state.database, &state.clock, id).await? { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::not_found("live key")) }
 }

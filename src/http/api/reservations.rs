@@ -1,6 +1,6 @@
 //! Reservations: what phones have asked for.
 
-use axum::extract::State as From;
+use axum::extract::{Extension, State as From};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::get;
@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 
 use super::body::{Asked, Id, page, page_length};
 use crate::callthrough::{Reservation, store};
-use crate::http::State;
 use crate::http::error::Problem;
+use crate::http::{Caller, State};
+use crate::people::Scope;
 use crate::types::{Refusal, ReservationId, SubscriberId};
 
 pub(super) fn router() -> Router<State> {
@@ -43,21 +44,25 @@ struct Page {
     limit: Option<u32>,
 }
 
-async fn list(From(state): From<State>, Asked(asked): Asked<Page>) -> Result<Response, Problem> {
+async fn list(From(state): From<State>, Extension(caller): Extension<Caller>, Asked(asked): Asked<Page>) -> Result<Response, Problem> {
+    caller.need(Scope::Read)?;
     let limit = page_length(asked.limit)?;
-    let found = store::list(&mut *state.database.read().await?, asked.subscriber_id, asked.after, limit + 1).await?;
+    let found = store::list(&mut *state.database.read().await?, caller.tenant, asked.subscriber_id, asked.after, limit + 1).await?;
     Ok(page(found, limit, |reservation| reservation.id, shape))
 }
 
-async fn one(From(state): From<State>, Id(id): Id<ReservationId>) -> Result<Json<Value>, Problem> {
-    let found = store::get(&mut *state.database.read().await?, id).await?;
+async fn one(From(state): From<State>, Extension(caller): Extension<Caller>, Id(id): Id<ReservationId>) -> Result<Json<Value>, Problem> {
+    caller.need(Scope::Read)?;
+    let found = store::get(&mut *state.database.read().await?, id).await?.filter(|found| found.tenant == caller.tenant);
     Ok(Json(shape(&found.ok_or_else(|| Problem::not_found("reservation"))?)))
 }
 
-async fn cancel(From(state): From<State>, Id(id): Id<ReservationId>) -> Result<StatusCode, Problem> {
+async fn cancel(From(state): From<State>, Extension(caller): Extension<Caller>, Id(id): Id<ReservationId>) -> Result<StatusCode, Problem> {
+    caller.need(Scope::Calls)?;
     let cancelled = state.database.write(move |tx| {
         Box::pin(async move {
-            let found = store::get(tx, id).await?.ok_or_else(|| Problem::not_found("reservation"))?;
+            let found =
+                store::get(tx, id).await?.filter(|found| found.tenant == caller.tenant).ok_or_else(|| Problem::not_found("reservation"))?;
             if store::cancel(tx, id).await? {
                 Ok(StatusCode::NO_CONTENT)
             } else if found.is_in_a_call() {

@@ -1,6 +1,6 @@
 //! Subscribers, what they are called, their verified numbers and their secrets.
 
-use axum::extract::State as From;
+use axum::extract::{Extension, State as From};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{delete, get};
@@ -10,12 +10,13 @@ use serde_json::{Value, json};
 
 use super::body::{Asked, Body, Id, Ids, from_value, page, page_length, patched};
 use crate::database::Connection;
-use crate::http::State;
 use crate::http::error::{Problem, taken};
+use crate::http::{Caller, State};
 use crate::ledger::{self, Account};
+use crate::people::Scope;
 use crate::subscriber::credential::{self, CredentialError, Wanted};
 use crate::subscriber::{Credential, Kind, Subscriber, VerifiedNumber, store};
-use crate::types::{AccountId, Country, CredentialId, Currency, DeckId, E164, Micros, Money, Nanos, Secret, SubscriberId};
+use crate::types::{AccountId, Country, CredentialId, Currency, DeckId, E164, Micros, Money, Nanos, Secret, SubscriberId, TenantId};
 
 /// Longest name.
 const LONGEST_NAME: usize = 200;
@@ -150,13 +151,14 @@ struct Page {
     number: Option<E164>,
 }
 
-async fn list(From(state): From<State>, Asked(asked): Asked<Page>) -> Result<Response, Problem> {
+async fn list(From(state): From<State>, Extension(caller): Extension<Caller>, Asked(asked): Asked<Page>) -> Result<Response, Problem> {
+    caller.need(Scope::Read)?;
     let limit = page_length(asked.limit)?;
     let mut connection = state.database.read().await?;
     let found = match (asked.identity, asked.number) {
-        (Some(identity), _) => store::find(&mut connection, &identity).await?.into_iter().collect(),
-        (None, Some(number)) => store::find_by_number(&mut connection, number).await?,
-        (None, None) => store::list(&mut connection, asked.after, limit + 1).await?,
+        (Some(identity), _) => store::find(&mut connection, caller.tenant, &identity).await?.into_iter().collect(),
+        (None, Some(number)) => store::find_by_number(&mut connection, caller.tenant, number).await?,
+        (None, None) => store::list(&mut connection, caller.tenant, asked.after, limit + 1).await?,
     };
     let mut shapes = Vec::with_capacity(found.len());
     for subscriber in &found {
@@ -167,7 +169,7 @@ async fn list(From(state): From<State>, Asked(asked): Asked<Page>) -> Result<Res
 
 /// A subscriber as the API shows it, whole or as one of a list.
 async fn shape(connection: &mut Connection, subscriber: &Subscriber, whole: bool) -> Result<Value, Problem> {
-    let account = account(connection, subscriber.account).await?;
+    let account = account(connection, subscriber.tenant, subscriber.account).await?;
     let mut shape = json!({ "id": subscriber.id, "account_id": subscriber.account });
     if let (Value::Object(shape), Value::Object(fields)) = (&mut shape, json!(Fields::of(subscriber, account.currency))) {
         shape.extend(fields);
@@ -181,9 +183,10 @@ async fn shape(connection: &mut Connection, subscriber: &Subscriber, whole: bool
     Ok(shape)
 }
 
-async fn account(connection: &mut Connection, id: AccountId) -> Result<Account, Problem> {
+async fn account(connection: &mut Connection, tenant: TenantId, id: AccountId) -> Result<Account, Problem> {
     ledger::store::get(connection, id)
         .await?
+        .filter(|account| account.tenant == tenant)
         .ok_or_else(|| Problem::field("account_id", "There is no such account. Create it first, or check the id."))
 }
 
@@ -197,7 +200,8 @@ struct New {
     numbers: Vec<E164>,
 }
 
-async fn create(From(state): From<State>, Body(body, _): Body<Value>) -> Result<Response, Problem> {
+async fn create(From(state): From<State>, Extension(caller): Extension<Caller>, Body(body, _): Body<Value>) -> Result<Response, Problem> {
+    caller.need(Scope::Subscribers)?;
     let (new, fields) = super::body::parted(body, &["account_id", "currency", "identities", "numbers"])?;
     let (new, fields): (New, Fields) = (from_value(new)?, from_value(fields)?);
     if new.identities.len() > MOST || new.numbers.len() > MOST {
@@ -208,10 +212,17 @@ async fn create(From(state): From<State>, Body(body, _): Body<Value>) -> Result<
         Box::pin(async move {
             let now = clock.timestamp();
             let account = match (new.account_id, new.currency) {
-                (Some(id), None) => account(tx, id).await?,
+                (Some(id), None) => account(tx, caller.tenant, id).await?,
                 (None, Some(currency)) => {
                     let id = AccountId::new(&clock, &random);
-                    let account = Account { id, currency, credit_limit: Micros::ZERO, balance: Micros::ZERO, held: Micros::ZERO };
+                    let account = Account {
+                        id,
+                        tenant: caller.tenant,
+                        currency,
+                        credit_limit: Micros::ZERO,
+                        balance: Micros::ZERO,
+                        held: Micros::ZERO,
+                    };
                     ledger::store::create(tx, &account, now).await?;
                     account
                 }
@@ -223,9 +234,10 @@ async fn create(From(state): From<State>, Body(body, _): Body<Value>) -> Result<
                 }
             };
             fields.check(account.currency)?;
-            check_deck(tx, &fields, account.currency).await?;
+            check_deck(tx, caller.tenant, &fields, account.currency).await?;
             let subscriber = fields.onto(&Subscriber {
                 id: SubscriberId::new(&clock, &random),
+                tenant: caller.tenant,
                 account: account.id,
                 name: String::new(),
                 home: "CZ".parse().map_err(|error| Problem::fault(&error))?,
@@ -255,9 +267,9 @@ async fn create(From(state): From<State>, Body(body, _): Body<Value>) -> Result<
 }
 
 /// A tariff in another currency could charge nobody.
-async fn check_deck(tx: &mut Connection, fields: &Fields, currency: Currency) -> Result<(), Problem> {
+async fn check_deck(tx: &mut Connection, tenant: TenantId, fields: &Fields, currency: Currency) -> Result<(), Problem> {
     let Some(id) = fields.deck_id else { return Ok(()) };
-    let deck = crate::rating::store::get(tx, id).await?;
+    let deck = crate::rating::store::get(tx, id).await?.filter(|deck| deck.tenant == tenant);
     let deck = deck.ok_or_else(|| Problem::field("deck_id", "There is no such deck. Create it first, or check the id."))?;
     if deck.currency == currency {
         Ok(())
@@ -272,24 +284,32 @@ async fn name(tx: &mut Connection, id: SubscriberId, identity: &str) -> Result<(
     if added { Ok(()) } else { Err(Problem::field("identities", "Give identities of 1 to 255 bytes without control characters.")) }
 }
 
-async fn found(connection: &mut Connection, id: SubscriberId) -> Result<Subscriber, Problem> {
-    store::get(connection, id).await?.ok_or_else(|| Problem::not_found("subscriber"))
+async fn found(connection: &mut Connection, tenant: TenantId, id: SubscriberId) -> Result<Subscriber, Problem> {
+    let subscriber = store::get(connection, id).await?.filter(|subscriber| subscriber.tenant == tenant);
+    subscriber.ok_or_else(|| Problem::not_found("subscriber"))
 }
 
-async fn one(From(state): From<State>, Id(id): Id<SubscriberId>) -> Result<Json<Value>, Problem> {
+async fn one(From(state): From<State>, Extension(caller): Extension<Caller>, Id(id): Id<SubscriberId>) -> Result<Json<Value>, Problem> {
+    caller.need(Scope::Read)?;
     let mut connection = state.database.read().await?;
-    let subscriber = found(&mut connection, id).await?;
+    let subscriber = found(&mut connection, caller.tenant, id).await?;
     Ok(Json(shape(&mut connection, &subscriber, true).await?))
 }
 
-async fn update(From(state): From<State>, Id(id): Id<SubscriberId>, Body(patch, _): Body<Value>) -> Result<Json<Value>, Problem> {
+async fn update(
+    From(state): From<State>,
+    Extension(caller): Extension<Caller>,
+    Id(id): Id<SubscriberId>,
+    Body(patch, _): Body<Value>,
+) -> Result<Json<Value>, Problem> {
+    caller.need(Scope::Subscribers)?;
     let changed = state.database.write(move |tx| {
         Box::pin(async move {
-            let subscriber = found(tx, id).await?;
-            let account = account(tx, subscriber.account).await?;
+            let subscriber = found(tx, caller.tenant, id).await?;
+            let account = account(tx, caller.tenant, subscriber.account).await?;
             let fields: Fields = from_value(patched(&Fields::of(&subscriber, account.currency), patch)?)?;
             fields.check(account.currency)?;
-            check_deck(tx, &fields, account.currency).await?;
+            check_deck(tx, caller.tenant, &fields, account.currency).await?;
             let subscriber = fields.onto(&subscriber);
             store::update(tx, &subscriber).await?;
             shape(tx, &subscriber, true).await
@@ -298,14 +318,27 @@ async fn update(From(state): From<State>, Id(id): Id<SubscriberId>, Body(patch, 
     Ok(Json(changed.await?))
 }
 
-async fn remove(From(state): From<State>, Id(id): Id<SubscriberId>) -> Result<StatusCode, Problem> {
-    let gone = state.database.write(move |tx| Box::pin(async move { Ok::<_, Problem>(store::delete(tx, id).await?) }));
+async fn remove(From(state): From<State>, Extension(caller): Extension<Caller>, Id(id): Id<SubscriberId>) -> Result<StatusCode, Problem> {
+    caller.need(Scope::Subscribers)?;
+    let gone = state.database.write(move |tx| {
+        Box::pin(async move {
+            {
+                found(tx, caller.tenant, id).await?;
+                Ok::<_, Problem>(store::delete(tx, id).await?)
+            }
+        })
+    });
     if gone.await? { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::not_found("subscriber")) }
 }
 
-async fn list_identities(From(state): From<State>, Id(id): Id<SubscriberId>) -> Result<Json<Value>, Problem> {
+async fn list_identities(
+    From(state): From<State>,
+    Extension(caller): Extension<Caller>,
+    Id(id): Id<SubscriberId>,
+) -> Result<Json<Value>, Problem> {
+    caller.need(Scope::Read)?;
     let mut connection = state.database.read().await?;
-    found(&mut connection, id).await?;
+    found(&mut connection, caller.tenant, id).await?;
     let names = store::list_identities(&mut connection, id).await?;
     Ok(Json(json!({ "items": names.iter().map(|name| json!({ "identity": name })).collect::<Vec<_>>(), "next": null })))
 }
@@ -316,11 +349,17 @@ struct NewIdentity {
     identity: String,
 }
 
-async fn add_identity(From(state): From<State>, Id(id): Id<SubscriberId>, Body(new, _): Body<NewIdentity>) -> Result<Response, Problem> {
+async fn add_identity(
+    From(state): From<State>,
+    Extension(caller): Extension<Caller>,
+    Id(id): Id<SubscriberId>,
+    Body(new, _): Body<NewIdentity>,
+) -> Result<Response, Problem> {
+    caller.need(Scope::Subscribers)?;
     let folded = crate::subscriber::number::fold_identity(&new.identity);
     let added = state.database.write(move |tx| {
         Box::pin(async move {
-            found(tx, id).await?;
+            found(tx, caller.tenant, id).await?;
             if store::list_identities(tx, id).await?.len() >= MOST {
                 return Err(Problem::conflict(format!("The subscriber has {MOST} identities already. Remove one first.")));
             }
@@ -331,8 +370,20 @@ async fn add_identity(From(state): From<State>, Id(id): Id<SubscriberId>, Body(n
     Ok((StatusCode::CREATED, Json(json!({ "identity": folded }))).into_response())
 }
 
-async fn remove_identity(From(state): From<State>, Ids(id, identity): Ids<SubscriberId, String>) -> Result<StatusCode, Problem> {
-    let gone = state.database.write(move |tx| Box::pin(async move { Ok::<_, Problem>(store::remove_identity(tx, id, &identity).await?) }));
+async fn remove_identity(
+    From(state): From<State>,
+    Extension(caller): Extension<Caller>,
+    Ids(id, identity): Ids<SubscriberId, String>,
+) -> Result<StatusCode, Problem> {
+    caller.need(Scope::Subscribers)?;
+    let gone = state.database.write(move |tx| {
+        Box::pin(async move {
+            {
+                found(tx, caller.tenant, id).await?;
+                Ok::<_, Problem>(store::remove_identity(tx, id, &identity).await?)
+            }
+        })
+    });
     if gone.await? { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::not_found("identity of this subscriber")) }
 }
 
@@ -340,9 +391,14 @@ fn number_shape(number: &VerifiedNumber) -> Value {
     json!({ "number": number.number, "verified_at": number.verified_at })
 }
 
-async fn list_numbers(From(state): From<State>, Id(id): Id<SubscriberId>) -> Result<Json<Value>, Problem> {
+async fn list_numbers(
+    From(state): From<State>,
+    Extension(caller): Extension<Caller>,
+    Id(id): Id<SubscriberId>,
+) -> Result<Json<Value>, Problem> {
+    caller.need(Scope::Read)?;
     let mut connection = state.database.read().await?;
-    found(&mut connection, id).await?;
+    found(&mut connection, caller.tenant, id).await?;
     let numbers = store::list_numbers(&mut connection, id).await?;
     Ok(Json(json!({ "items": numbers.iter().map(number_shape).collect::<Vec<_>>(), "next": null })))
 }
@@ -353,11 +409,17 @@ struct NewNumber {
     number: E164,
 }
 
-async fn add_number(From(state): From<State>, Id(id): Id<SubscriberId>, Body(new, _): Body<NewNumber>) -> Result<Response, Problem> {
+async fn add_number(
+    From(state): From<State>,
+    Extension(caller): Extension<Caller>,
+    Id(id): Id<SubscriberId>,
+    Body(new, _): Body<NewNumber>,
+) -> Result<Response, Problem> {
+    caller.need(Scope::Subscribers)?;
     let verified = VerifiedNumber { number: new.number, verified_at: state.clock.timestamp() };
     let added = state.database.write(move |tx| {
         Box::pin(async move {
-            found(tx, id).await?;
+            found(tx, caller.tenant, id).await?;
             if store::list_numbers(tx, id).await?.len() >= MOST {
                 return Err(Problem::conflict(format!("The subscriber has {MOST} numbers already. Remove one first.")));
             }
@@ -369,8 +431,20 @@ async fn add_number(From(state): From<State>, Id(id): Id<SubscriberId>, Body(new
     Ok((StatusCode::CREATED, Json(number_shape(&added.await?))).into_response())
 }
 
-async fn remove_number(From(state): From<State>, Ids(id, number): Ids<SubscriberId, E164>) -> Result<StatusCode, Problem> {
-    let gone = state.database.write(move |tx| Box::pin(async move { Ok::<_, Problem>(store::remove_number(tx, id, number).await?) }));
+async fn remove_number(
+    From(state): From<State>,
+    Extension(caller): Extension<Caller>,
+    Ids(id, number): Ids<SubscriberId, E164>,
+) -> Result<StatusCode, Problem> {
+    caller.need(Scope::Subscribers)?;
+    let gone = state.database.write(move |tx| {
+        Box::pin(async move {
+            {
+                found(tx, caller.tenant, id).await?;
+                Ok::<_, Problem>(store::remove_number(tx, id, number).await?)
+            }
+        })
+    });
     if gone.await? { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::not_found("number of this subscriber")) }
 }
 
@@ -386,9 +460,14 @@ fn credential_shape(credential: &Credential) -> Value {
     })
 }
 
-async fn list_credentials(From(state): From<State>, Id(id): Id<SubscriberId>) -> Result<Json<Value>, Problem> {
+async fn list_credentials(
+    From(state): From<State>,
+    Extension(caller): Extension<Caller>,
+    Id(id): Id<SubscriberId>,
+) -> Result<Json<Value>, Problem> {
+    caller.need(Scope::Read)?;
     let mut connection = state.database.read().await?;
-    found(&mut connection, id).await?;
+    found(&mut connection, caller.tenant, id).await?;
     let credentials = store::list_credentials(&mut connection, id).await?;
     Ok(Json(json!({ "items": credentials.iter().map(credential_shape).collect::<Vec<_>>(), "next": null })))
 }
@@ -409,9 +488,11 @@ struct NewCredential {
 
 async fn add_credential(
     From(state): From<State>,
+    Extension(caller): Extension<Caller>,
     Id(id): Id<SubscriberId>,
     Body(new, _): Body<NewCredential>,
 ) -> Result<Response, Problem> {
+    caller.need(Scope::Subscribers)?;
     if new.device.as_ref().is_some_and(|device| device.is_empty() || device.len() > LONGEST_NAME || device.chars().any(char::is_control)) {
         return Err(Problem::field(
             "device",
@@ -427,7 +508,7 @@ async fn add_credential(
     }
     let added = state.database.write(move |tx| {
         Box::pin(async move {
-            found(tx, id).await?;
+            found(tx, caller.tenant, id).await?;
             let live = store::list_credentials(tx, id).await?;
             if live.len() >= MOST {
                 return Err(Problem::conflict(format!("The subscriber has had {MOST} credentials. Use one of them.")));
@@ -455,9 +536,20 @@ async fn make(state: &State, subscriber: SubscriberId, new: NewCredential) -> Re
     })
 }
 
-async fn revoke_credential(From(state): From<State>, Ids(id, credential): Ids<SubscriberId, CredentialId>) -> Result<StatusCode, Problem> {
+async fn revoke_credential(
+    From(state): From<State>,
+    Extension(caller): Extension<Caller>,
+    Ids(id, credential): Ids<SubscriberId, CredentialId>,
+) -> Result<StatusCode, Problem> {
+    caller.need(Scope::Subscribers)?;
     let now = state.clock.timestamp();
-    let gone =
-        state.database.write(move |tx| Box::pin(async move { Ok::<_, Problem>(store::revoke_credential(tx, id, credential, now).await?) }));
+    let gone = state.database.write(move |tx| {
+        Box::pin(async move {
+            {
+                found(tx, caller.tenant, id).await?;
+                Ok::<_, Problem>(store::revoke_credential(tx, id, credential, now).await?)
+            }
+        })
+    });
     if gone.await? { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::not_found("live credential of this subscriber")) }
 }

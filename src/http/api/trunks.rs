@@ -1,6 +1,6 @@
 //! The carriers.
 
-use axum::extract::State as From;
+use axum::extract::{Extension, State as From};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 
 use super::body::{Asked, Body, Id, from_value, page, page_length, parted, patched};
 use crate::database::Connection;
-use crate::http::State;
 use crate::http::error::Problem;
+use crate::http::{Caller, State};
+use crate::people::Scope;
 use crate::trunk::{Settings, Trunk, TrunkError, store};
 use crate::types::TrunkId;
 
@@ -106,7 +107,8 @@ struct Page {
     limit: Option<u32>,
 }
 
-async fn list(From(state): From<State>, Asked(asked): Asked<Page>) -> Result<Response, Problem> {
+async fn list(From(state): From<State>, Extension(caller): Extension<Caller>, Asked(asked): Asked<Page>) -> Result<Response, Problem> {
+    caller.need(Scope::Trunks)?;
     let limit = page_length(asked.limit)?;
     let mut trunks = store::list(&mut *state.database.read().await?).await?;
     trunks.sort_by_key(|trunk| trunk.id);
@@ -114,7 +116,8 @@ async fn list(From(state): From<State>, Asked(asked): Asked<Page>) -> Result<Res
     Ok(page(rest, limit, |trunk| trunk.id, |trunk| shape(&state, trunk)))
 }
 
-async fn create(From(state): From<State>, Body(body, _): Body<Value>) -> Result<Response, Problem> {
+async fn create(From(state): From<State>, Extension(caller): Extension<Caller>, Body(body, _): Body<Value>) -> Result<Response, Problem> {
+    caller.need(Scope::Trunks)?;
     let (head, settings) = read(body)?;
     let id = TrunkId::new(&state.clock, &state.random);
     let trunk = Trunk { id, name: head.name, enabled: head.enabled, priority: head.priority, settings, target: None };
@@ -130,12 +133,19 @@ async fn create(From(state): From<State>, Body(body, _): Body<Value>) -> Result<
     Ok((StatusCode::CREATED, Json(shape)).into_response())
 }
 
-async fn one(From(state): From<State>, Id(id): Id<TrunkId>) -> Result<Json<Value>, Problem> {
+async fn one(From(state): From<State>, Extension(caller): Extension<Caller>, Id(id): Id<TrunkId>) -> Result<Json<Value>, Problem> {
+    caller.need(Scope::Trunks)?;
     let found = store::get(&mut *state.database.read().await?, id).await?;
     Ok(Json(shape(&state, &found.ok_or_else(|| Problem::not_found("trunk"))?)))
 }
 
-async fn update(From(state): From<State>, Id(id): Id<TrunkId>, Body(patch, _): Body<Value>) -> Result<Json<Value>, Problem> {
+async fn update(
+    From(state): From<State>,
+    Extension(caller): Extension<Caller>,
+    Id(id): Id<TrunkId>,
+    Body(patch, _): Body<Value>,
+) -> Result<Json<Value>, Problem> {
+    caller.need(Scope::Trunks)?;
     let changed = state.database.write(move |tx| {
         Box::pin(async move {
             let found = store::get(tx, id).await?.ok_or_else(|| Problem::not_found("trunk"))?;
@@ -151,7 +161,8 @@ async fn update(From(state): From<State>, Id(id): Id<TrunkId>, Body(patch, _): B
     Ok(Json(shape(&state, &changed)))
 }
 
-async fn remove(From(state): From<State>, Id(id): Id<TrunkId>) -> Result<StatusCode, Problem> {
+async fn remove(From(state): From<State>, Extension(caller): Extension<Caller>, Id(id): Id<TrunkId>) -> Result<StatusCode, Problem> {
+    caller.need(Scope::Trunks)?;
     let gone = state.database.write(move |tx| Box::pin(async move { Ok::<_, Problem>(store::delete(tx, id).await?) }));
     if !gone.await? {
         return Err(Problem::not_found("trunk"));
