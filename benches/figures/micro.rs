@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use bytes::Bytes;
-use callthrough::rating::{Rate, Rounding};
+use callthrough::rating::{DurationRounding, Periods, Rate, Rounding};
 use callthrough::sip::msg::Message;
 use callthrough::types::{Clock, Micros, Nanos};
 
@@ -50,6 +50,8 @@ pub fn print(whole: bool) {
         min_charge: Micros::ZERO,
         grace_secs: 0,
         rounding: Rounding::Up,
+        duration_rounding: DurationRounding::Up,
+        periods: Periods::default(),
     };
     time("charge a call", &mut |n| {
         let _ = black_box(black_box(&rate).charge(n));

@@ -482,10 +482,11 @@ async fn authorise(tx: &mut AnyConnection, books: &Inner, ask: &Authorise, waite
 async fn extend(tx: &mut AnyConnection, books: &Inner, call: CallId) -> Result<Option<Grant>, Undone> {
     let (now, config) = (books.clock.timestamp(), &books.setup.ledger);
     statements::lock_holder(tx, books.database.kind(), call, now).await?;
-    let Some(hold) = statements::ending(tx, call).await?.hold else { return Ok(None) };
+    let ending = statements::ending(tx, call).await?;
+    let Some(hold) = ending.hold else { return Ok(None) };
     let Some(standing) = statements::standing(tx, hold.subscriber, config, now).await? else { return Ok(None) };
     let so_far = (hold.amount, hold.funded_secs);
-    let slice = ledger::hold::extend(config, &standing.limits, &standing.account, &standing.usage, &hold.quote.rate, so_far)?;
+    let slice = ledger::hold::extend(config, &standing.limits, &standing.account, &standing.usage, &hold.quote.rate, so_far, ending.answered_at)?;
     let Some(slice) = slice else { return Ok(None) };
     statements::extend(tx, call, &slice).await?;
     Ok(Some(Grant { hold: hold.id, funded: Duration::from_secs(slice.funded_secs.into()), more: slice.more }))
@@ -507,7 +508,9 @@ async fn close(tx: &mut AnyConnection, books: &Inner, closing: Closing) -> Resul
     let mut settled = None;
     if let Some(hold) = ending.hold.take() {
         let talked = if answered { record.duration } else { Duration::ZERO };
-        let charge = ledger::hold::settle(&hold.quote.rate, talked, hold.funded_secs)?;
+        let answered_at = ending.answered_at.or(record.answered_at).unwrap_or(record.ended_at);
+        let charge = ledger::hold::settle(&hold.quote.rate, talked, hold.funded_secs, answered_at)?;
+        record.answered_at = record.answered_at.map(|_| answered_at);
         if charge.amount > hold.amount {
             return Err(LedgerError::Damaged("a hold smaller than the charge of what it funds"));
         }

@@ -2,7 +2,7 @@
 
 use super::{Account, Config};
 use crate::rating::Rate;
-use crate::types::{Micros, MoneyError, Nanos, Refusal};
+use crate::types::{Micros, MoneyError, Nanos, Refusal, Timestamp};
 
 /// The limits of one subscriber: their own where they have one, else the configured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,14 +72,14 @@ pub fn authorise(
     if let Err(refusal) = limits.admit(usage) {
         return Ok(Err(refusal));
     }
-    if rate.per_minute > limits.max_price {
+    if rate.dearest() > limits.max_price {
         return Ok(Err(Refusal::NoRate));
     }
     let longest = limits.longest_call_secs;
     let (credit, cap) = (account.available()?, limits.cap_left(usage)?);
     let wanted = rate.first_secs.max(config.slice_secs).min(longest);
     let needed = rate.first_secs.max(config.min_talk_secs).min(longest);
-    let slice = slice_within(rate, credit.min(cap), wanted, longest)?;
+    let slice = slice_within(rate, credit.min(cap), wanted, longest, None)?;
     if slice.funded_secs >= needed {
         return Ok(Ok(slice));
     }
@@ -88,7 +88,7 @@ pub fn authorise(
 }
 
 /// One slice more for a running call, or what credit and cap still allow; none if that is nothing. `account` and `usage`
-/// contain the call's own hold.
+/// contain the call's own hold. Until it is known when B answered, the dearest hours are paid for.
 pub fn extend(
     config: &Config,
     limits: &Limits,
@@ -96,6 +96,7 @@ pub fn extend(
     usage: &Usage,
     rate: &Rate,
     hold: (Micros, u32),
+    answered_at: Option<Timestamp>,
 ) -> Result<Option<Slice>, MoneyError> {
     let (amount, funded_secs) = hold;
     let longest = limits.longest_call_secs;
@@ -104,23 +105,35 @@ pub fn extend(
     }
     let spendable = account.available()?.min(limits.cap_left(usage)?).max(Micros::ZERO).plus(amount)?;
     let wanted = funded_secs.saturating_add(config.slice_secs.max(rate.next_secs)).min(longest);
-    let slice = slice_within(rate, spendable, wanted, longest)?;
+    let slice = slice_within(rate, spendable, wanted, longest, answered_at)?;
     Ok((slice.funded_secs > funded_secs).then_some(Slice { amount: slice.amount.max(amount), ..slice }))
 }
 
 /// What a call of `duration` costs its hold: never more than the hold, never a second beyond what was funded.
-pub fn settle(rate: &Rate, duration: std::time::Duration, funded_secs: u32) -> Result<crate::rating::Charge, MoneyError> {
-    rate.charge(crate::rating::whole_seconds(duration).min(funded_secs))
+pub fn settle(
+    rate: &Rate,
+    duration: std::time::Duration,
+    funded_secs: u32,
+    answered_at: Timestamp,
+) -> Result<crate::rating::Charge, MoneyError> {
+    rate.charge_at(rate.whole_seconds(duration).min(funded_secs), answered_at)
 }
 
 /// A slice that pays for `wanted_secs`, or for as much of it as `spendable` does. What is set aside pays for whole steps, so
 /// the talk it funds may be longer than was asked for.
-fn slice_within(rate: &Rate, spendable: Micros, wanted_secs: u32, longest: u32) -> Result<Slice, MoneyError> {
-    let affordable = rate.affordable(spendable, longest);
+fn slice_within(
+    rate: &Rate,
+    spendable: Micros,
+    wanted_secs: u32,
+    longest: u32,
+    answered_at: Option<Timestamp>,
+) -> Result<Slice, MoneyError> {
+    let lasts = |amount| answered_at.map_or_else(|| rate.affordable(amount, longest), |at| rate.affordable_at(amount, longest, at));
+    let affordable = lasts(spendable);
     let secs = wanted_secs.min(affordable);
-    let amount = rate.charge(secs)?.amount;
-    let funded_secs = rate.affordable(amount, longest).min(affordable);
-    Ok(Slice { amount, funded_secs, more: funded_secs < longest && funded_secs < affordable })
+    let charge = answered_at.map_or_else(|| rate.charge(secs), |at| rate.charge_at(secs, at))?;
+    let funded_secs = lasts(charge.amount).min(affordable);
+    Ok(Slice { amount: charge.amount, funded_secs, more: funded_secs < longest && funded_secs < affordable })
 }
 
 #[cfg(test)]
@@ -128,8 +141,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::rating::Rounding;
-    use crate::types::{AccountId, Clock, Random, Timestamp};
+    use crate::rating::{DurationRounding, Periods, Rounding};
+    use crate::types::{AccountId, Clock, Random};
 
     const LIMITS: Limits = Limits {
         max_calls: 2,
@@ -149,6 +162,8 @@ mod tests {
             min_charge: Micros::ZERO,
             grace_secs: 0,
             rounding: Rounding::Up,
+            duration_rounding: DurationRounding::Up,
+            periods: Periods::default(),
         }
     }
 
@@ -176,7 +191,7 @@ mod tests {
 
     fn next(balance: i64, usage: &Usage, rate: &Rate, hold: (i64, u32)) -> Option<(i64, u32, bool)> {
         let account = account(balance, usage.held.get());
-        extend(&Config::default(), &LIMITS, &account, usage, rate, (Micros::new(hold.0), hold.1))
+        extend(&Config::default(), &LIMITS, &account, usage, rate, (Micros::new(hold.0), hold.1), None)
             .unwrap()
             .map(|slice| (slice.amount.get(), slice.funded_secs, slice.more))
     }
@@ -189,8 +204,8 @@ mod tests {
         }
         assert_eq!(next(1_000_000, &usage(1, 0, 600_000), &rate(1, 1), (600_000, 60)), Some((1_000_000, 100, false)));
         assert_eq!(next(1_000_000, &usage(1, 0, 600_000), &rate(60, 60), (600_000, 60)), None);
-        assert_eq!(settle(&rate(1, 1), Duration::from_millis(100_200), 100).unwrap().amount.get(), 1_000_000, "our delay is ours");
-        assert_eq!(settle(&rate(60, 60), Duration::from_secs(60), 60).unwrap().amount.get(), 600_000);
+        assert_eq!(settle(&rate(1, 1), Duration::from_millis(100_200), 100, Timestamp::from_micros(0)).unwrap().amount.get(), 1_000_000, "our delay is ours");
+        assert_eq!(settle(&rate(60, 60), Duration::from_secs(60), 60, Timestamp::from_micros(0)).unwrap().amount.get(), 600_000);
         let during_the_first = usage(1, 0, 600_000);
         assert_eq!(first(1_000_000, &during_the_first, &rate(1, 1)), Ok((400_000, 40, false)));
         assert_eq!(next(1_000_000, &usage(2, 0, 1_000_000), &rate(1, 1), (600_000, 60)), None);

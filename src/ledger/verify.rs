@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{LedgerError, Posting};
 use crate::cdr::Record;
 use crate::database::Database;
-use crate::rating::{Segment, numerator, whole_seconds};
+use crate::rating::numerator;
 use crate::types::{AccountId, CallId, Currency, HoldId, Micros, Timestamp};
 
 /// A hold without a sign of life of its call for this long is one that leaked.
@@ -216,18 +216,18 @@ fn check_record(record: &Record, hold: Option<&HoldRow>) -> Result<(), Stop> {
     if record.answered_at.is_none() && charged > Micros::ZERO {
         return wrong(format!("charges {charged} for a call that was never answered"));
     }
-    let (Some((quote, charge)), Some(_), Some(hold)) = (&record.charged, record.answered_at, hold) else { return Ok(()) };
+    let (Some((quote, charge)), Some(answered_at), Some(hold)) = (&record.charged, record.answered_at, hold) else { return Ok(()) };
     if hold.settled.is_none() {
         return Ok(());
     }
-    let again = quote.rate.charge(whole_seconds(record.duration).min(hold.funded_secs))?;
+    let again = quote.rate.charge_at(quote.rate.whole_seconds(record.duration).min(hold.funded_secs), answered_at)?;
     if again != *charge {
         return wrong(format!(
             "charges {} for {} s; computed again it is {} for {} s",
             charge.amount, charge.billed_secs, again.amount, again.billed_secs
         ));
     }
-    let from_parts = numerator(quote.rate.connect_fee, &[Segment { per_minute: quote.rate.per_minute, secs: charge.billed_secs }]);
+    let from_parts = numerator(quote.rate.connect_fee, &quote.rate.segments(charge.billed_secs, answered_at));
     if charge.billed_secs > 0 && from_parts != charge.numerator {
         return wrong(format!("keeps the fraction {}; its rate and seconds give {from_parts}", charge.numerator));
     }

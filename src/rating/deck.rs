@@ -271,7 +271,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::rating::Rounding;
+    use crate::rating::{DurationRounding, Periods, Rounding};
     use crate::types::{Clock, Nanos, Random};
 
     fn rate(nanos: i64) -> Rate {
@@ -284,6 +284,8 @@ mod tests {
             min_charge: Micros::ZERO,
             grace_secs: 0,
             rounding: Rounding::Up,
+            duration_rounding: DurationRounding::Up,
+            periods: Periods::default(),
         }
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 
 use super::deck::{Decks, Prefix, Shelf, Table, TableBuilder};
-use super::{Rate, Rounding, store};
+use super::{DurationRounding, Periods, Rate, Rounding, store};
 use crate::database::Database;
 use crate::types::{Clock, DeckId, DeckVersionId, Micros, MoneyError, Nanos, Random, Timestamp};
 
@@ -66,6 +66,8 @@ pub struct Format {
     pub decimal_mark: DecimalMark,
     /// The tariff's rounding.
     pub rounding: Rounding,
+    /// How durations become whole seconds.
+    pub duration_rounding: DurationRounding,
     /// First billing step of lines that do not say.
     pub first_secs: u32,
     /// Next billing step of lines that do not say.
@@ -82,6 +84,7 @@ impl Default for Format {
             separator: Separator::default(),
             decimal_mark: DecimalMark::default(),
             rounding: Rounding::default(),
+            duration_rounding: DurationRounding::default(),
             first_secs: 60,
             next_secs: 60,
             max_rejects: 0,
@@ -176,6 +179,8 @@ pub struct Sheet {
     pub rejects: Vec<BadLine>,
     /// The tariff's rounding.
     pub rounding: Rounding,
+    /// How durations become whole seconds.
+    pub duration_rounding: DurationRounding,
 }
 
 /// A price that changes.
@@ -236,7 +241,7 @@ pub fn read(file: impl Read, format: &Format) -> Result<Sheet, ImportError> {
         return Err(ImportError::Unreadable("it is empty: the first line names the columns".to_owned()));
     }
     let places = Places::find(&record, format)?;
-    let mut sheet = Sheet { table: Table::default(), rejects: Vec::new(), rounding: format.rounding };
+    let mut sheet = Sheet { table: Table::default(), rejects: Vec::new(), rounding: format.rounding, duration_rounding: format.duration_rounding };
     let (mut builder, mut line_of, mut bad) = (TableBuilder::default(), HashMap::new(), 0_u64);
     while reader.read_byte_record(&mut record).map_err(unreadable)? {
         let line = record.position().map_or(0, csv::Position::line);
@@ -361,6 +366,8 @@ impl Places {
             min_charge: fee(self.min_charge, "the smallest charge")?,
             grace_secs: secs(self.grace_secs, "the free length", 0)?,
             rounding: format.rounding,
+            duration_rounding: format.duration_rounding,
+            periods: Periods::default(),
         };
         // A price whose longest call cannot be written down is a slip of the comma.
         rate.charge(LONGEST_SECS).map_err(|_| "the price is out of range".to_owned())?;
@@ -502,7 +509,7 @@ fn fingerprint(shelf: &Shelf, deck: DeckId, sheet: &Sheet) -> String {
     hasher.update(newest.map_or_else(|| "first".to_owned(), |version| version.to_string()));
     hasher.update(sheet.rounding.as_str());
     for row in sheet.table.rows() {
-        let Rate { per_minute, connect_fee, first_secs, next_secs, min_secs, min_charge, grace_secs, rounding: _ } = row.rate;
+        let Rate { per_minute, connect_fee, first_secs, next_secs, min_secs, min_charge, grace_secs, rounding: _, duration_rounding: _, periods: _ } = row.rate;
         let (per_minute, connect_fee, min_charge) = (per_minute.get(), connect_fee.get(), min_charge.get());
         let line = format!(
             "\n{}\t{per_minute}\t{connect_fee}\t{first_secs}\t{next_secs}\t{min_secs}\t{min_charge}\t{grace_secs}\t{}\t",
@@ -534,7 +541,7 @@ pub async fn apply(database: &Database, decks: &Decks, clock: &Clock, random: &R
     }
     drop(shelf);
     let id = DeckVersionId::new(clock, random);
-    let version = store::Version { id, deck, number, fingerprint: expected, rounding: sheet.rounding, effective_from, created_at: now };
+    let version = store::Version { id, deck, number, fingerprint: expected, rounding: sheet.rounding, duration_rounding: sheet.duration_rounding, effective_from, created_at: now };
     database
         .write(move |tx| {
             Box::pin(async move {

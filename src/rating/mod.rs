@@ -6,11 +6,13 @@
 
 mod deck;
 pub mod import;
+mod periods;
 mod rate;
 pub mod store;
 
 pub use deck::{Decks, Prefix, Quote, Shelf, Table};
-pub use rate::{Charge, DENOMINATOR, Rate, Rounding, Segment, numerator, whole_seconds};
+pub use periods::{Period, Periods, PeriodsError};
+pub use rate::{Charge, DENOMINATOR, DurationRounding, Rate, Rounding, Segment, numerator};
 
 /// Settings of the room.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize)]

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
-use crate::types::{Micros, MoneyError, Nanos};
+use super::Periods;
+use crate::types::{Micros, MoneyError, Nanos, Timestamp};
 
 /// Every exact charge is a fraction over this: 60 seconds a minute times 1000 nanos a micro.
 pub const DENOMINATOR: i128 = 60_000;
@@ -55,6 +56,46 @@ impl Rounding {
     }
 }
 
+/// How a measured duration becomes whole seconds; a property of the tariff.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DurationRounding {
+    /// A started second counts.
+    #[default]
+    Up,
+    /// Only whole seconds count.
+    Down,
+    /// Half a second counts as one.
+    Nearest,
+}
+
+impl DurationRounding {
+    /// The word the books keep.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Down => "down",
+            Self::Nearest => "nearest",
+        }
+    }
+
+    /// From the word the books keep.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Up, Self::Down, Self::Nearest].into_iter().find(|mode| mode.as_str() == word)
+    }
+
+    /// Whole seconds of a measured duration.
+    pub fn whole_seconds(self, talked: Duration) -> u32 {
+        const HALF_A_SECOND: u32 = 500_000_000;
+        let one_more = match self {
+            Self::Up => talked.subsec_nanos() > 0,
+            Self::Down => false,
+            Self::Nearest => talked.subsec_nanos() >= HALF_A_SECOND,
+        };
+        u32::try_from(talked.as_secs().saturating_add(u64::from(one_more))).unwrap_or(u32::MAX)
+    }
+}
+
 /// What a minute costs and how it is counted (spec: money, section 3.1).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -75,6 +116,12 @@ pub struct Rate {
     pub grace_secs: u32,
     /// The tariff's rounding.
     pub rounding: Rounding,
+    /// How a measured duration becomes whole seconds.
+    #[serde(default)]
+    pub duration_rounding: DurationRounding,
+    /// Hours of the week with a price of their own.
+    #[serde(default, skip_serializing_if = "Periods::is_empty")]
+    pub periods: Periods,
 }
 
 /// What a call costs, with everything needed to compute it again.
@@ -103,26 +150,49 @@ pub fn numerator(connect_fee: Micros, segments: &[Segment]) -> i128 {
     i128::from(connect_fee.get()) * DENOMINATOR + seconds
 }
 
-/// Whole seconds of a measured duration; a started second counts.
-pub fn whole_seconds(talked: Duration) -> u32 {
-    let started = u64::from(talked.subsec_nanos() > 0);
-    u32::try_from(talked.as_secs().saturating_add(started)).unwrap_or(u32::MAX)
-}
-
 impl Rate {
-    /// What an answered call of `secs` seconds costs. Pure: the same rate and seconds give the same charge for ever.
+    /// What an answered call of `secs` seconds costs at most, whenever it is answered: exactly this much if there are no
+    /// periods. Money is set aside by it while nobody knows when B answers.
     pub fn charge(&self, secs: u32) -> Result<Charge, MoneyError> {
+        self.charge_of(secs, |secs| i128::from(self.dearest().get()) * i128::from(secs))
+    }
+
+    /// What a call of `secs` seconds that was answered at `answered_at` costs. Pure: the same rate, seconds and answer give
+    /// the same charge for ever.
+    pub fn charge_at(&self, secs: u32, answered_at: Timestamp) -> Result<Charge, MoneyError> {
+        if self.periods.is_empty() {
+            return self.charge(secs);
+        }
+        self.charge_of(secs, |secs| numerator(Micros::ZERO, &self.segments(secs, answered_at)))
+    }
+
+    /// Billed seconds from `answered_at` on, cut where the price changes.
+    pub fn segments(&self, billed_secs: u64, answered_at: Timestamp) -> Vec<Segment> {
+        self.periods.segments(self.per_minute, billed_secs, answered_at)
+    }
+
+    fn charge_of(&self, secs: u32, for_seconds: impl Fn(u64) -> i128) -> Result<Charge, MoneyError> {
         if secs == 0 || secs <= self.grace_secs {
             return Ok(Charge { billed_secs: 0, numerator: 0, amount: Micros::ZERO });
         }
         let billed_secs = self.billed(secs.max(self.min_secs));
-        let numerator = numerator(self.connect_fee, &[Segment { per_minute: self.per_minute, secs: billed_secs }]);
+        let numerator = i128::from(self.connect_fee.get()) * DENOMINATOR + for_seconds(billed_secs);
         let amount = self.rounding.divide(numerator)?.max(self.min_charge);
         Ok(Charge { billed_secs, numerator, amount })
     }
 
-    /// The longest whole number of seconds, up to `longest_secs`, whose charge does not exceed `available`; zero (or the
-    /// grace) if the first increment does not fit.
+    /// The highest price a minute has at any time.
+    pub fn dearest(&self) -> Nanos {
+        self.periods.dearest().map_or(self.per_minute, |dearest| dearest.max(self.per_minute))
+    }
+
+    /// Whole seconds of a measured duration, by the tariff.
+    pub fn whole_seconds(&self, talked: Duration) -> u32 {
+        self.duration_rounding.whole_seconds(talked)
+    }
+
+    /// The longest whole number of seconds, up to `longest_secs`, whose charge does not exceed `available` whenever the call
+    /// is answered; zero (or the grace) if the first increment does not fit.
     pub fn affordable(&self, available: Micros, longest_secs: u32) -> u32 {
         if available < Micros::ZERO {
             return 0;
@@ -135,7 +205,7 @@ impl Rate {
         if for_seconds < 0 {
             return free;
         }
-        let Some(billable) = for_seconds.checked_div(i128::from(self.per_minute.get())) else {
+        let Some(billable) = for_seconds.checked_div(i128::from(self.dearest().get())) else {
             return longest_secs;
         };
         let (first, next) = (i128::from(self.first_secs), i128::from(self.next_secs));
@@ -147,6 +217,21 @@ impl Rate {
             return free;
         }
         u32::try_from(whole_steps).map_or(longest_secs, |secs| secs.clamp(free, longest_secs))
+    }
+
+    /// The same for a call that was answered at `answered_at`. With periods it is searched for: a charge never falls with
+    /// time, so halving finds it in at most 32 steps.
+    pub fn affordable_at(&self, available: Micros, longest_secs: u32, answered_at: Timestamp) -> u32 {
+        if self.periods.is_empty() || available < Micros::ZERO {
+            return self.affordable(available, longest_secs);
+        }
+        let fits = |secs| self.charge_at(secs, answered_at).is_ok_and(|charge| charge.amount <= available);
+        let (mut fitting, mut too_long) = (0, u64::from(longest_secs) + 1);
+        while too_long - fitting > 1 {
+            let middle = fitting.midpoint(too_long);
+            if u32::try_from(middle).is_ok_and(fits) { fitting = middle } else { too_long = middle }
+        }
+        u32::try_from(fitting).unwrap_or(longest_secs)
     }
 
     fn billed(&self, secs: u32) -> u64 {
@@ -175,6 +260,8 @@ mod tests {
             min_charge: Micros::ZERO,
             grace_secs: 0,
             rounding: Rounding::Up,
+            duration_rounding: DurationRounding::Up,
+            periods: Periods::default(),
         }
     }
 
@@ -318,15 +405,52 @@ mod tests {
     }
 
     #[test]
-    fn a_started_second_counts() {
-        for (nanos, secs) in [(0, 0), (1, 1), (1_000_000_000, 1), (1_000_000_001, 2), (60_999_999_999, 61)] {
-            assert_eq!(whole_seconds(Duration::from_nanos(nanos)), secs);
+    fn durations_become_whole_seconds_by_the_tariff() {
+        for (nanos, up, down, nearest) in [
+            (0, 0, 0, 0),
+            (1, 1, 0, 0),
+            (499_999_999, 1, 0, 0),
+            (500_000_000, 1, 0, 1),
+            (1_000_000_000, 1, 1, 1),
+            (1_000_000_001, 2, 1, 1),
+            (60_999_999_999, 61, 60, 61),
+        ] {
+            let all = [DurationRounding::Up, DurationRounding::Down, DurationRounding::Nearest];
+            assert_eq!(all.map(|mode| mode.whole_seconds(Duration::from_nanos(nanos))), [up, down, nearest], "{nanos} ns");
         }
-        assert_eq!(whole_seconds(Duration::MAX), u32::MAX);
+        assert_eq!(DurationRounding::Up.whole_seconds(Duration::MAX), u32::MAX);
+    }
+
+    /// 2030-01-02 is a Wednesday: peak ends 45 seconds after this answer.
+    fn at_the_boundary() -> (Rate, Timestamp) {
+        let periods = "mo-fr 08:00-18:00 0.013700001 @+01:00".parse().unwrap();
+        (Rate { periods, ..rate(20_000_003, (1, 1)) }, Timestamp::parse("2030-01-02T16:59:15Z").unwrap())
+    }
+
+    #[test]
+    fn two_segments_are_rounded_once_as_in_section_3_5() {
+        let (split, answered_at) = at_the_boundary();
+        for (rounding, amount) in [(Rounding::Up, 20_609), (Rounding::HalfEven, 20_608), (Rounding::Down, 20_608)] {
+            let charge = Rate { rounding, ..split.clone() }.charge_at(76, answered_at).unwrap();
+            assert_eq!((charge.billed_secs, charge.amount.get()), (76, amount), "not 20 610: each segment is not rounded by itself");
+            assert_eq!(charge.numerator, 45 * 13_700_001 + 31 * 20_000_003);
+        }
+        assert_eq!(split.segments(76, answered_at).iter().map(|segment| segment.secs).collect::<Vec<_>>(), [45, 31]);
+        assert!(split.charge(76).unwrap().amount >= split.charge_at(76, answered_at).unwrap().amount, "what is set aside suffices");
+        let lasts = |available| split.affordable_at(Micros::new(available), 7200, answered_at);
+        assert_eq!((lasts(20_608), lasts(20_609), lasts(i64::MAX), lasts(-1)), (75, 76, 7200, 0));
+    }
+
+    #[test]
+    fn a_rate_without_the_younger_fields_is_still_read() {
+        let old = r#"{"per_minute":"0.6","connect_fee":"0","first_secs":1,"next_secs":1,"min_secs":0,"min_charge":"0","grace_secs":0,"rounding":"up"}"#;
+        assert_eq!(serde_json::from_str::<Rate>(old).unwrap(), rate(600_000_000, (1, 1)));
+        let (split, _) = at_the_boundary();
+        assert_eq!(serde_json::from_str::<Rate>(&serde_json::to_string(&split).unwrap()).unwrap(), split);
     }
 
     /// The same rules written slowly: rationals without bounds, billing steps counted one by one.
-    fn reference(rate: &Rate, secs: u32) -> (u64, BigInt) {
+    fn reference(rate: &Rate, secs: u32, answered_at: Timestamp) -> (u64, BigInt) {
         if secs == 0 || secs <= rate.grace_secs {
             return (0, BigInt::from(0));
         }
@@ -334,8 +458,13 @@ mod tests {
         while billed < u64::from(secs.max(rate.min_secs)) {
             billed += u64::from(rate.next_secs);
         }
-        let price = BigRational::new(BigInt::from(rate.per_minute.get()), BigInt::from(60_000));
-        let exact = BigRational::from(BigInt::from(rate.connect_fee.get())) + price * BigInt::from(billed);
+        let price = |at: Timestamp| rate.periods.segments(rate.per_minute, 1, at)[0].per_minute.get();
+        let prices = if rate.periods.is_empty() {
+            BigInt::from(rate.per_minute.get()) * BigInt::from(billed)
+        } else {
+            (0..billed).map(|second| BigInt::from(price(answered_at + Duration::from_secs(second)))).sum()
+        };
+        let exact = BigRational::from(BigInt::from(rate.connect_fee.get())) + BigRational::new(prices, BigInt::from(60_000));
         let half = BigRational::new(BigInt::from(1), BigInt::from(2));
         let floor = exact.floor();
         let rounded = match rate.rounding {
@@ -354,8 +483,15 @@ mod tests {
         let secs = prop_oneof![3 => Just(0), 1 => 0..90_u32];
         let least = prop_oneof![3 => Just(0), 1 => 0..500_000_i64];
         let rounding = prop_oneof![Just(Rounding::Up), Just(Rounding::HalfEven), Just(Rounding::Down)];
-        (price, fee, step.clone(), step, secs.clone(), least, secs, rounding).prop_map(
-            |(price, fee, first_secs, next_secs, min_secs, min_charge, grace_secs, rounding)| Rate {
+        let peak = (0..1440_u16, 0..1440_u16, 0..3_000_000_000_i64, -840..=840_i32).prop_filter_map("a time of one day", |(from, until, price, offset)| {
+            let sign = if offset < 0 { '-' } else { '+' };
+            let times = format!("{:02}:{:02}-{:02}:{:02}", from / 60, from % 60, until / 60, until % 60);
+            let text = format!("mo-we {times} {}; fr,su 0.1 @{sign}{:02}:{:02}", Nanos::new(price), offset.abs() / 60, offset.abs() % 60);
+            text.parse::<Periods>().ok()
+        });
+        let periods = prop_oneof![Just(Periods::default()), peak];
+        (price, fee, step.clone(), step, secs.clone(), least, secs, rounding, periods).prop_map(
+            |(price, fee, first_secs, next_secs, min_secs, min_charge, grace_secs, rounding, periods)| Rate {
                 per_minute: Nanos::new(price),
                 connect_fee: Micros::new(fee),
                 first_secs,
@@ -364,37 +500,54 @@ mod tests {
                 min_charge: Micros::new(min_charge),
                 grace_secs,
                 rounding,
+                duration_rounding: DurationRounding::Up,
+                periods,
             },
         )
+    }
+
+    fn any_time() -> impl Strategy<Value = Timestamp> {
+        // Eight days, so that every hour of the week is met.
+        (0..8 * 86_400_000_000_i64).prop_map(|micros| Timestamp::from_micros(1_893_456_000_000_000 + micros))
     }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2000))]
 
         #[test]
-        fn a_charge_is_what_slow_rationals_say(rate in any_rate(), secs in 0..20_000_u32) {
-            let charge = rate.charge(secs).unwrap();
-            let (billed, amount) = reference(&rate, secs);
+        fn a_charge_is_what_slow_rationals_say(rate in any_rate(), secs in 0..5_000_u32, at in any_time()) {
+            let charge = rate.charge_at(secs, at).unwrap();
+            let (billed, amount) = reference(&rate, secs, at);
             prop_assert_eq!(charge.billed_secs, billed);
             prop_assert_eq!(BigInt::from(charge.amount.get()), amount);
+            prop_assert!(charge.amount <= rate.charge(secs).unwrap().amount, "what is set aside suffices whenever B answers");
         }
 
         #[test]
-        fn a_charge_never_falls_with_time(rate in any_rate(), secs in 0..20_000_u32) {
+        fn a_charge_never_falls_with_time(rate in any_rate(), secs in 0..90_000_u32, at in any_time()) {
+            prop_assert!(rate.charge_at(secs, at).unwrap().amount <= rate.charge_at(secs + 1, at).unwrap().amount);
             prop_assert!(rate.charge(secs).unwrap().amount <= rate.charge(secs + 1).unwrap().amount);
         }
 
         #[test]
-        fn credit_pays_for_what_is_affordable_and_not_a_second_more(rate in any_rate(), available in prop_oneof![0..3_000_000_i64, 0..1_000_000_000_i64]) {
+        fn credit_pays_for_what_is_affordable_and_not_a_second_more(
+            rate in any_rate(),
+            available in prop_oneof![0..3_000_000_i64, 0..1_000_000_000_i64],
+            at in any_time(),
+        ) {
             let (available, longest) = (Micros::new(available), 40_000);
-            let lasts = rate.affordable(available, longest);
-            prop_assert!(rate.charge(lasts).unwrap().amount <= available);
-            prop_assert!(lasts == longest || rate.charge(lasts + 1).unwrap().amount > available);
+            let lasts = rate.affordable_at(available, longest, at);
+            prop_assert!(rate.charge_at(lasts, at).unwrap().amount <= available);
+            prop_assert!(lasts == longest || rate.charge_at(lasts + 1, at).unwrap().amount > available);
+            let whenever = rate.affordable(available, longest);
+            prop_assert!(whenever <= lasts);
+            prop_assert!(rate.charge(whenever).unwrap().amount <= available);
+            prop_assert!(whenever == longest || rate.charge(whenever + 1).unwrap().amount > available);
         }
 
         #[test]
-        fn more_credit_never_lasts_less(rate in any_rate(), available in 0..50_000_000_i64, more in 0..1_000_000_i64) {
-            let lasts = |amount| rate.affordable(Micros::new(amount), 40_000);
+        fn more_credit_never_lasts_less(rate in any_rate(), available in 0..50_000_000_i64, more in 0..1_000_000_i64, at in any_time()) {
+            let lasts = |amount| rate.affordable_at(Micros::new(amount), 40_000, at);
             prop_assert!(lasts(available) <= lasts(available + more));
         }
     }

@@ -6,12 +6,14 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 
 use super::deck::{self, Decks, Prefix, Shelf, Table, TableBuilder};
-use super::{Config, Rate, Rounding};
+use super::{Config, DurationRounding, Periods, Rate, Rounding};
 use crate::database::Database;
 use crate::types::{Currency, DeckId, DeckVersionId, Micros, Nanos, TenantId, Timestamp};
 
 /// Rates that one statement writes.
 const RATES_A_STATEMENT: usize = 250;
+/// Columns of a rate beside its version.
+const RATE_COLUMNS: usize = 10;
 /// Rates that are read at a time.
 const RATES_A_PAGE: i64 = 10_000;
 
@@ -43,6 +45,8 @@ pub struct Version {
     pub fingerprint: String,
     /// The tariff's rounding.
     pub rounding: Rounding,
+    /// How durations become whole seconds.
+    pub duration_rounding: DurationRounding,
     /// Valid from here on.
     pub effective_from: Timestamp,
     /// When it was applied.
@@ -104,8 +108,8 @@ pub async fn versions(connection: &mut AnyConnection, deck: DeckId) -> Result<Ve
 /// Writes a version that nobody sees until [`publish`]. Its number is the next; two imports at once cannot have the same.
 pub(super) async fn begin(tx: &mut AnyConnection, version: &Version) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "insert into deck_version (id, deck_id, number, fingerprint, state, rounding, effective_from_us, created_at_us)
-         values ($1, $2, $3, $4, 'importing', $5, $6, $7)",
+        "insert into deck_version (id, deck_id, number, fingerprint, state, rounding, effective_from_us, created_at_us, duration_rounding)
+         values ($1, $2, $3, $4, 'importing', $5, $6, $7, $8)",
     )
     .bind(version.id.to_string())
     .bind(version.deck.to_string())
@@ -114,6 +118,7 @@ pub(super) async fn begin(tx: &mut AnyConnection, version: &Version) -> Result<(
     .bind(version.rounding.as_str())
     .bind(version.effective_from.as_micros())
     .bind(version.created_at.as_micros())
+    .bind(version.duration_rounding.as_str())
     .execute(tx)
     .await
     .map(drop)
@@ -127,13 +132,13 @@ pub(super) async fn add(tx: &mut AnyConnection, version: DeckVersionId, rates: &
     let version = version.to_string();
     for some in rates.chunks(RATES_A_STATEMENT) {
         let places = (0..some.len()).map(|row| {
-            let first = row * 9 + 2;
-            let own = (first..first + 9).map(|place| format!("${place}")).collect::<Vec<_>>().join(", ");
+            let first = row * RATE_COLUMNS + 2;
+            let own = (first..first + RATE_COLUMNS).map(|place| format!("${place}")).collect::<Vec<_>>().join(", ");
             format!("($1, {own})")
         });
         let sql = format!(
             "insert into rate (version_id, prefix, name, per_minute_nanos, connect_fee_micros, first_secs, next_secs, min_secs,
-             min_charge_micros, grace_secs) values {}",
+             min_charge_micros, grace_secs, periods) values {}",
             places.collect::<Vec<_>>().join(", ")
         );
         let mut query = sqlx::query(sqlx::AssertSqlSafe(sql)).persistent(some.len() == RATES_A_STATEMENT).bind(&version);
@@ -147,7 +152,8 @@ pub(super) async fn add(tx: &mut AnyConnection, version: DeckVersionId, rates: &
                 .bind(i64::from(rate.next_secs))
                 .bind(i64::from(rate.min_secs))
                 .bind(rate.min_charge.get())
-                .bind(i64::from(rate.grace_secs));
+                .bind(i64::from(rate.grace_secs))
+                .bind(rate.periods.to_string());
         }
         query.execute(&mut *tx).await?;
     }
@@ -239,13 +245,13 @@ async fn load(connection: &mut AnyConnection, version: &Version) -> Result<Table
         let Some(end) = rows.last() else { return Ok(builder.build()) };
         last = end.try_get("prefix")?;
         for row in &rows {
-            let (prefix, name, rate) = rate(row, version.rounding)?;
+            let (prefix, name, rate) = rate(row, version)?;
             builder.add(prefix, &name, rate);
         }
     }
 }
 
-fn rate(row: &AnyRow, rounding: Rounding) -> Result<(Prefix, String, Rate), sqlx::Error> {
+fn rate(row: &AnyRow, version: &Version) -> Result<(Prefix, String, Rate), sqlx::Error> {
     let secs = |column: &'static str| u32::try_from(row.try_get::<i64, _>(column)?).map_err(damaged(column));
     let prefix: String = row.try_get("prefix")?;
     let rate = Rate {
@@ -256,7 +262,12 @@ fn rate(row: &AnyRow, rounding: Rounding) -> Result<(Prefix, String, Rate), sqlx
         min_secs: secs("min_secs")?,
         min_charge: Micros::new(row.try_get("min_charge_micros")?),
         grace_secs: secs("grace_secs")?,
-        rounding,
+        rounding: version.rounding,
+        duration_rounding: version.duration_rounding,
+        periods: match row.try_get::<String, _>("periods")? {
+            none if none.is_empty() => Periods::default(),
+            text => text.parse().map_err(damaged("periods"))?,
+        },
     };
     Ok((Prefix::parse(&prefix).ok_or_else(|| damaged("prefix")("not 1 to 15 digits"))?, row.try_get("name")?, rate))
 }
@@ -278,6 +289,8 @@ fn version(row: &AnyRow) -> Result<Version, sqlx::Error> {
         number: row.try_get("number")?,
         fingerprint: row.try_get("fingerprint")?,
         rounding: Rounding::parse(&row.try_get::<String, _>("rounding")?).ok_or_else(|| damaged("rounding")("an unknown word"))?,
+        duration_rounding: DurationRounding::parse(&row.try_get::<String, _>("duration_rounding")?)
+            .ok_or_else(|| damaged("duration_rounding")("an unknown word"))?,
         effective_from: Timestamp::from_micros(row.try_get("effective_from_us")?),
         created_at: Timestamp::from_micros(row.try_get("created_at_us")?),
     })

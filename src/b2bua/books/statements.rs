@@ -46,7 +46,8 @@ pub(super) struct OpenHold {
 #[derive(Debug, Default)]
 pub(super) struct Ending {
     pub recorded: bool,
-    pub answered: bool,
+    /// When B answered, if that was written down: periods are counted from it.
+    pub answered_at: Option<Timestamp>,
     pub hold: Option<OpenHold>,
 }
 
@@ -253,7 +254,7 @@ pub(super) async fn ending(tx: &mut AnyConnection, call: CallId) -> Result<Endin
     let row = sqlx::query(
         "select h.id as hold_id, h.account_id, h.subscriber_id, h.amount_micros, h.funded_secs, h.rate, a.posting_seq, a.posting_hash,
              (select count(*) from cdr where cdr.call_id = $1) as recorded,
-             (select count(*) from call c where c.id = $1 and c.answered_at_us is not null) as answered
+             (select c.answered_at_us from call c where c.id = $1) as answered_at_us
          from (select 1 as one) as always
              left join hold h on h.call_id = $1 and h.leg = 'b' and h.resolved_at_us is null
              left join account a on a.id = h.account_id",
@@ -262,7 +263,8 @@ pub(super) async fn ending(tx: &mut AnyConnection, call: CallId) -> Result<Endin
     .fetch_one(tx)
     .await?;
     let hold = row.try_get::<Option<String>, _>("hold_id")?.map(|_| open(&row)).transpose()?;
-    Ok(Ending { recorded: row.try_get::<i64, _>("recorded")? > 0, answered: row.try_get::<i64, _>("answered")? > 0, hold })
+    let answered_at = row.try_get::<Option<i64>, _>("answered_at_us")?.map(Timestamp::from_micros);
+    Ok(Ending { recorded: row.try_get::<i64, _>("recorded")? > 0, answered_at, hold })
 }
 
 fn open(row: &AnyRow) -> Result<OpenHold, LedgerError> {
@@ -301,7 +303,7 @@ pub(super) async fn end(
     }
     cdr::store::insert(&mut script, record);
     if let Some(reservation) = record.reservation {
-        if record.answered_at.is_some() && !ending.answered {
+        if record.answered_at.is_some() && ending.answered_at.is_none() {
             callthrough::store::add_consume(&mut script, reservation, record.call);
         }
         callthrough::store::add_release(&mut script, reservation, record.call, now);

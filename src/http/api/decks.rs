@@ -22,7 +22,7 @@ use crate::http::{Caller, State};
 use crate::people::Scope;
 use crate::rating::import::{self, Apply, Columns, DecimalMark, Format, ImportError, Separator, Sheet};
 use crate::rating::store::{self, Deck, DeckError, Version};
-use crate::rating::{DENOMINATOR, Quote, Rounding, Segment, numerator};
+use crate::rating::{DENOMINATOR, DurationRounding, Quote, Rounding, numerator};
 use crate::types::{Currency, DeckId, E164, Micros, Money, Timestamp};
 
 /// Longest name.
@@ -51,6 +51,7 @@ fn version_shape(version: &Version) -> Value {
         "number": version.number,
         "fingerprint": version.fingerprint,
         "rounding": version.rounding,
+        "duration_rounding": version.duration_rounding,
         "effective_from": version.effective_from,
         "created_at": version.created_at,
     })
@@ -175,11 +176,13 @@ fn explanation(asked: &Question, quote: &Quote, at: Timestamp) -> Result<Value, 
         "min_charge": money(quote.rate.min_charge),
         "grace_secs": quote.rate.grace_secs,
         "rounding": quote.rate.rounding,
+        "duration_rounding": quote.rate.duration_rounding,
+        "periods": quote.rate.periods,
     });
     if let Some(seconds) = asked.seconds {
         let charge =
-            quote.rate.charge(seconds).map_err(|_| Problem::field("seconds", "The charge is out of range. Ask for fewer seconds."))?;
-        let exact = numerator(quote.rate.connect_fee, &[Segment { per_minute: quote.rate.per_minute, secs: charge.billed_secs }]);
+            quote.rate.charge_at(seconds, at).map_err(|_| Problem::field("seconds", "The charge is out of range. Ask for fewer seconds."))?;
+        let exact = numerator(quote.rate.connect_fee, &quote.rate.segments(charge.billed_secs, at));
         shape["charge"] = json!({
             "seconds": seconds,
             "billed_secs": charge.billed_secs,
@@ -188,7 +191,7 @@ fn explanation(asked: &Question, quote: &Quote, at: Timestamp) -> Result<Value, 
         });
     }
     if let Some(credit) = asked.credit {
-        shape["affordable"] = json!({ "credit": money(credit), "seconds": quote.rate.affordable(credit, LONGEST) });
+        shape["affordable"] = json!({ "credit": money(credit), "seconds": quote.rate.affordable_at(credit, LONGEST, at) });
     }
     Ok(shape)
 }
@@ -202,6 +205,7 @@ struct Import {
     separator: Separator,
     decimal_mark: DecimalMark,
     rounding: Rounding,
+    duration_rounding: DurationRounding,
     first_secs: u32,
     next_secs: u32,
     max_rejects: u32,
@@ -218,6 +222,7 @@ impl Default for Import {
             separator: format.separator,
             decimal_mark: format.decimal_mark,
             rounding: format.rounding,
+            duration_rounding: format.duration_rounding,
             first_secs: format.first_secs,
             next_secs: format.next_secs,
             max_rejects: format.max_rejects,
@@ -232,6 +237,7 @@ impl Import {
             separator: self.separator,
             decimal_mark: self.decimal_mark,
             rounding: self.rounding,
+            duration_rounding: self.duration_rounding,
             first_secs: self.first_secs,
             next_secs: self.next_secs,
             max_rejects: self.max_rejects,
@@ -396,6 +402,8 @@ mod tests {
                 min_charge: Micros::ZERO,
                 grace_secs: 0,
                 rounding: Rounding::Up,
+                duration_rounding: crate::rating::DurationRounding::Up,
+                periods: crate::rating::Periods::default(),
             },
         };
         let asked =
