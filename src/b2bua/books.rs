@@ -486,7 +486,8 @@ async fn extend(tx: &mut AnyConnection, books: &Inner, call: CallId) -> Result<O
     let Some(hold) = ending.hold else { return Ok(None) };
     let Some(standing) = statements::standing(tx, hold.subscriber, config, now).await? else { return Ok(None) };
     let so_far = (hold.amount, hold.funded_secs);
-    let slice = ledger::hold::extend(config, &standing.limits, &standing.account, &standing.usage, &hold.quote.rate, so_far, ending.answered_at)?;
+    let slice =
+        ledger::hold::extend(config, &standing.limits, &standing.account, &standing.usage, &hold.quote.rate, so_far, ending.answered_at)?;
     let Some(slice) = slice else { return Ok(None) };
     statements::extend(tx, call, &slice).await?;
     Ok(Some(Grant { hold: hold.id, funded: Duration::from_secs(slice.funded_secs.into()), more: slice.more }))

@@ -204,7 +204,11 @@ mod tests {
         }
         assert_eq!(next(1_000_000, &usage(1, 0, 600_000), &rate(1, 1), (600_000, 60)), Some((1_000_000, 100, false)));
         assert_eq!(next(1_000_000, &usage(1, 0, 600_000), &rate(60, 60), (600_000, 60)), None);
-        assert_eq!(settle(&rate(1, 1), Duration::from_millis(100_200), 100, Timestamp::from_micros(0)).unwrap().amount.get(), 1_000_000, "our delay is ours");
+        assert_eq!(
+            settle(&rate(1, 1), Duration::from_millis(100_200), 100, Timestamp::from_micros(0)).unwrap().amount.get(),
+            1_000_000,
+            "our delay is ours"
+        );
         assert_eq!(settle(&rate(60, 60), Duration::from_secs(60), 60, Timestamp::from_micros(0)).unwrap().amount.get(), 600_000);
         let during_the_first = usage(1, 0, 600_000);
         assert_eq!(first(1_000_000, &during_the_first, &rate(1, 1)), Ok((400_000, 40, false)));

@@ -241,7 +241,8 @@ pub fn read(file: impl Read, format: &Format) -> Result<Sheet, ImportError> {
         return Err(ImportError::Unreadable("it is empty: the first line names the columns".to_owned()));
     }
     let places = Places::find(&record, format)?;
-    let mut sheet = Sheet { table: Table::default(), rejects: Vec::new(), rounding: format.rounding, duration_rounding: format.duration_rounding };
+    let mut sheet =
+        Sheet { table: Table::default(), rejects: Vec::new(), rounding: format.rounding, duration_rounding: format.duration_rounding };
     let (mut builder, mut line_of, mut bad) = (TableBuilder::default(), HashMap::new(), 0_u64);
     while reader.read_byte_record(&mut record).map_err(unreadable)? {
         let line = record.position().map_or(0, csv::Position::line);
@@ -509,7 +510,18 @@ fn fingerprint(shelf: &Shelf, deck: DeckId, sheet: &Sheet) -> String {
     hasher.update(newest.map_or_else(|| "first".to_owned(), |version| version.to_string()));
     hasher.update(sheet.rounding.as_str());
     for row in sheet.table.rows() {
-        let Rate { per_minute, connect_fee, first_secs, next_secs, min_secs, min_charge, grace_secs, rounding: _, duration_rounding: _, periods: _ } = row.rate;
+        let Rate {
+            per_minute,
+            connect_fee,
+            first_secs,
+            next_secs,
+            min_secs,
+            min_charge,
+            grace_secs,
+            rounding: _,
+            duration_rounding: _,
+            periods: _,
+        } = row.rate;
         let (per_minute, connect_fee, min_charge) = (per_minute.get(), connect_fee.get(), min_charge.get());
         let line = format!(
             "\n{}\t{per_minute}\t{connect_fee}\t{first_secs}\t{next_secs}\t{min_secs}\t{min_charge}\t{grace_secs}\t{}\t",
@@ -541,7 +553,16 @@ pub async fn apply(database: &Database, decks: &Decks, clock: &Clock, random: &R
     }
     drop(shelf);
     let id = DeckVersionId::new(clock, random);
-    let version = store::Version { id, deck, number, fingerprint: expected, rounding: sheet.rounding, duration_rounding: sheet.duration_rounding, effective_from, created_at: now };
+    let version = store::Version {
+        id,
+        deck,
+        number,
+        fingerprint: expected,
+        rounding: sheet.rounding,
+        duration_rounding: sheet.duration_rounding,
+        effective_from,
+        created_at: now,
+    };
     database
         .write(move |tx| {
             Box::pin(async move {

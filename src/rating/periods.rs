@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn what_is_printed_is_read_back() {
-        for text in ["", "mo,tu,we,th,fr 08:00-18:00 0.02; sa,su 00:00-24:00 0.000000001 @+02:00", "su 00:00-00:01 3 @-09:30"] {
+        for text in ["", "mo,tu,we,th,fr 08:00-18:00 0.02; sa,su 00:00-24:00 0.000000001 @+02:00", "su 00:00-00:01 3.00 @-09:30"] {
             let periods: Periods = text.parse().unwrap();
             assert_eq!(periods.to_string(), text);
             assert_eq!(serde_json::from_str::<Periods>(&serde_json::to_string(&periods).unwrap()).unwrap(), periods);

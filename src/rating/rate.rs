@@ -483,12 +483,16 @@ mod tests {
         let secs = prop_oneof![3 => Just(0), 1 => 0..90_u32];
         let least = prop_oneof![3 => Just(0), 1 => 0..500_000_i64];
         let rounding = prop_oneof![Just(Rounding::Up), Just(Rounding::HalfEven), Just(Rounding::Down)];
-        let peak = (0..1440_u16, 0..1440_u16, 0..3_000_000_000_i64, -840..=840_i32).prop_filter_map("a time of one day", |(from, until, price, offset)| {
-            let sign = if offset < 0 { '-' } else { '+' };
-            let times = format!("{:02}:{:02}-{:02}:{:02}", from / 60, from % 60, until / 60, until % 60);
-            let text = format!("mo-we {times} {}; fr,su 0.1 @{sign}{:02}:{:02}", Nanos::new(price), offset.abs() / 60, offset.abs() % 60);
-            text.parse::<Periods>().ok()
-        });
+        let peak = (0..1440_u16, 0..1440_u16, 0..3_000_000_000_i64, -840..=840_i32).prop_filter_map(
+            "a time of one day",
+            |(from, until, price, offset)| {
+                let sign = if offset < 0 { '-' } else { '+' };
+                let times = format!("{:02}:{:02}-{:02}:{:02}", from / 60, from % 60, until / 60, until % 60);
+                let text =
+                    format!("mo-we {times} {}; fr,su 0.1 @{sign}{:02}:{:02}", Nanos::new(price), offset.abs() / 60, offset.abs() % 60);
+                text.parse::<Periods>().ok()
+            },
+        );
         let periods = prop_oneof![Just(Periods::default()), peak];
         (price, fee, step.clone(), step, secs.clone(), least, secs, rounding, periods).prop_map(
             |(price, fee, first_secs, next_secs, min_secs, min_charge, grace_secs, rounding, periods)| Rate {

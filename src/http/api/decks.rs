@@ -180,8 +180,10 @@ fn explanation(asked: &Question, quote: &Quote, at: Timestamp) -> Result<Value, 
         "periods": quote.rate.periods,
     });
     if let Some(seconds) = asked.seconds {
-        let charge =
-            quote.rate.charge_at(seconds, at).map_err(|_| Problem::field("seconds", "The charge is out of range. Ask for fewer seconds."))?;
+        let charge = quote
+            .rate
+            .charge_at(seconds, at)
+            .map_err(|_| Problem::field("seconds", "The charge is out of range. Ask for fewer seconds."))?;
         let exact = numerator(quote.rate.connect_fee, &quote.rate.segments(charge.billed_secs, at));
         shape["charge"] = json!({
             "seconds": seconds,
