@@ -306,7 +306,7 @@ async fn a_call_fits_while_it_is_up_and_when_it_is_charged() {
     b.is_hung_up().await;
     board.record().await;
     let record = door.get(&format!("/cdrs/{up}")).await;
-    fits("Cdr", &record);
+    fits("CdrWhole", &record);
     fits("Cdrs", &door.get("/cdrs").await);
     assert_eq!((&record.body["cause"], &record.body["duration_secs"]), (&json!("operator"), &json!("61.000")));
     assert_eq!(record.body["charge"]["amount"], "0.61");

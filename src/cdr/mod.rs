@@ -5,6 +5,7 @@
 
 mod cause;
 pub mod store;
+mod story;
 
 use std::time::Duration;
 
@@ -13,6 +14,8 @@ use crate::rating::{Charge, Quote};
 use crate::types::{AccountId, CallId, E164, ReservationId, Side, SubscriberId, TenantId, Timestamp};
 
 pub use cause::{cause_word, parse_cause};
+pub use story::store::tell;
+pub use story::{Posting, Step, Story};
 
 /// One call, as it went.
 #[derive(Debug, Clone, PartialEq, Eq)]

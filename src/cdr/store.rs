@@ -266,7 +266,8 @@ pub(crate) fn read(row: &AnyRow) -> Result<Record, sqlx::Error> {
     })
 }
 
-fn parse<T>(row: &AnyRow, column: &'static str) -> Result<Option<T>, sqlx::Error>
+/// A text column that may be null as a value.
+pub(super) fn parse<T>(row: &AnyRow, column: &'static str) -> Result<Option<T>, sqlx::Error>
 where
     T: std::str::FromStr<Err: std::error::Error + Send + Sync + 'static>,
 {

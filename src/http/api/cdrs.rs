@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::body::{Asked, Id, page, page_length};
 use crate::cdr::store::{self, Filter, Owner};
-use crate::cdr::{Record, cause_word, parse_cause};
+use crate::cdr::{self, Posting, Record, Step, Story, cause_word, parse_cause};
 use crate::http::error::Problem;
 use crate::http::{Caller, State};
 use crate::people::Scope;
@@ -64,6 +64,59 @@ fn shape(record: &Record) -> Value {
         shape["detail"] = detail;
     }
     shape
+}
+
+/// A record with everything around it: whose it is, what the phone had asked for, the money, and the steps in their order.
+fn whole(story: &Story) -> Value {
+    let mut whole = shape(&story.record);
+    whole["subscriber"] =
+        story.record.subscriber.zip(story.subscriber_name.as_ref()).map_or(Value::Null, |(id, name)| json!({ "id": id, "name": name }));
+    whole["reservation"] = story.reservation.as_ref().map_or(Value::Null, |asked| {
+        json!({
+            "id": asked.id,
+            "created_at": asked.created_at,
+            "expires_at": asked.expires_at,
+            "access_number": asked.access_number,
+            "rule": asked.rule,
+            "source": asked.source,
+        })
+    });
+    whole["hold"] = story.hold.as_ref().map_or(Value::Null, |hold| {
+        json!({
+            "id": hold.id,
+            "amount": hold.amount,
+            "funded_secs": hold.funded_secs,
+            "created_at": hold.created_at,
+            "outcome": hold.outcome,
+            "settled": hold.settled,
+            "resolved_at": hold.resolved_at,
+        })
+    });
+    whole["postings"] = story.postings.iter().map(posting).collect();
+    let steps = story.steps();
+    let first = steps.first().map(|step| step.at);
+    whole["steps"] = steps.iter().map(|one| step(one, first.unwrap_or(one.at))).collect();
+    whole
+}
+
+fn posting(posting: &Posting) -> Value {
+    let entries: Vec<_> = posting.entries.iter().map(|(book, amount)| json!({ "book": book, "amount": amount })).collect();
+    json!({ "id": posting.id, "kind": posting.kind, "note": posting.note, "at": posting.at, "entries": entries })
+}
+
+fn step(step: &Step, first: Timestamp) -> Value {
+    json!({
+        "at": step.at,
+        "after_secs": seconds(step.at.since(first)),
+        "from": step.from.as_str(),
+        "to": step.to.as_str(),
+        "what": step.what,
+        "trunk": step.trunk,
+        "sip_status": step.sip_status,
+        "cause": step.cause,
+        "funded_secs": step.funded_secs,
+        "amount": step.amount,
+    })
 }
 
 /// Seconds with three decimals, as text: `61.250`.
@@ -136,9 +189,10 @@ async fn list(From(state): From<State>, Extension(caller): Extension<Caller>, As
 
 async fn one(From(state): From<State>, Extension(caller): Extension<Caller>, Id(id): Id<CallId>) -> Result<Json<Value>, Problem> {
     caller.need(Scope::Read)?;
-    let record = store::get(&mut *state.database.read().await?, id).await?;
-    let record = record.filter(|record| caller.sees(record.tenant));
-    Ok(Json(shape(&record.ok_or_else(|| Problem::not_found("CDR; a call that is still up has none yet"))?)))
+    let mut connection = state.database.read().await?;
+    let record = store::get(&mut connection, id).await?.filter(|record| caller.sees(record.tenant));
+    let record = record.ok_or_else(|| Problem::not_found("CDR; a call that is still up has none yet"))?;
+    Ok(Json(whole(&cdr::tell(&mut connection, record).await?)))
 }
 
 #[cfg(test)]
