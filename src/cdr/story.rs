@@ -226,6 +226,7 @@ mod tests {
         });
         let record = Record {
             call: CallId::new(&Clock::system(), &Random::seeded(1)),
+            tenant: None,
             subscriber: None,
             account: None,
             reservation: None,
