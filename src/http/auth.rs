@@ -25,7 +25,7 @@ use crate::database::Database;
 use crate::subscriber::credential::{self, Sealer, hash_password, hex, token_digest, unhex, verify_password};
 use crate::subscriber::store::{self, NonceState, SeenNonce};
 use crate::subscriber::{Credential, Kind, SignIn};
-use crate::types::{Clock, Random, Secret, SubscriberId, TenantId};
+use crate::types::{Clock, Random, Secret, SubscriberId};
 
 /// Password hashes computed at once.
 const HASHING: usize = 2;
@@ -131,6 +131,8 @@ pub enum Variant {
 /// What a request brought to prove who asks.
 #[derive(Debug, Clone)]
 pub struct Presented {
+    /// Whose door it came to: the tenant's name in paths.
+    pub tenant: String,
     /// The user, decoded, as sent.
     pub user: String,
     /// The secret or hash.
@@ -282,7 +284,7 @@ impl Doorkeeper {
         let inner = &*self.0;
         let digest = variants.contains(&Variant::Digest).then(|| Response::parse(presented.authorization.as_deref()?)).flatten();
         let user = digest.as_ref().map_or(presented.user.as_str(), |response| response.user.as_str());
-        let folded = user.trim().to_lowercase();
+        let folded = format!("{}/{}", presented.tenant, user.trim().to_lowercase());
         let source = Source::of(presented.client.address);
         inner.limits.may_try(&folded, source).map_err(Denied::TooFast)?;
         match inner.prove(variants, presented, digest.as_ref(), user).await {
@@ -330,7 +332,7 @@ impl Inner {
             return Err(Denied::Failed(Reason::MaskedSecret));
         }
         let secure = presented.client.https || (self.config.allow_http_from_loopback && presented.client.address.is_loopback());
-        let found = self.look_up(user).await?;
+        let found = self.look_up(&presented.tenant, user).await?;
         let credentials = found.as_ref().map_or(&[][..], |found| &found.credentials);
         let proof = Proof { inner: self, variants, presented, user, secure };
         let proved = match proof.cheap(credentials, digest)? {
@@ -361,12 +363,12 @@ impl Inner {
         Ok(SignedIn { who, nonce })
     }
 
-    async fn look_up(&self, user: &str) -> Result<Option<SignIn>, Denied> {
+    async fn look_up(&self, tenant: &str, user: &str) -> Result<Option<SignIn>, Denied> {
         let fault = |error: &dyn std::fmt::Display| Denied::Fault(error.to_string());
         let mut connection = self.database.read().await.map_err(|error| fault(&error))?;
         let now = self.clock.timestamp();
         for name in readings(user) {
-            if let Some(found) = store::sign_in(&mut connection, TenantId::MAIN, &name, now).await.map_err(|error| fault(&error))? {
+            if let Some(found) = store::sign_in(&mut connection, tenant, &name, now).await.map_err(|error| fault(&error))? {
                 return Ok(Some(found));
             }
         }

@@ -116,17 +116,17 @@ pub async fn find(connection: &mut AnyConnection, tenant: TenantId, name: &str) 
     if let [row] = rows.as_slice() { subscriber(row).map(Some) } else { Ok(None) }
 }
 
-/// The same with everything a sign-in at a door looks at. Digits also stand for a verified number.
-pub async fn sign_in(connection: &mut AnyConnection, tenant: TenantId, name: &str, now: Timestamp) -> Result<Option<SignIn>, sqlx::Error> {
+/// The same at the door of the enabled tenant of this slug, with everything a sign-in looks at. Digits also stand for a verified number.
+pub async fn sign_in(connection: &mut AnyConnection, tenant_slug: &str, name: &str, now: Timestamp) -> Result<Option<SignIn>, sqlx::Error> {
     let Some(folded) = fold_identity(name) else { return Ok(None) };
     let number = folded.parse::<E164>().map_or_else(|_| folded.clone(), |number| number.to_string());
     let rows = sqlx::query(
-        "select s.* from subscriber s where s.tenant_id = $3 and s.id in (select subscriber_id from identity \
-         where tenant_id = $3 and name = $1 union select subscriber_id from subscriber_number where number = $2) limit 2",
+        "select s.* from tenant t join subscriber s on s.tenant_id = t.id where t.slug = $3 and t.enabled = 1 \
+         and s.id in (select subscriber_id from identity i where i.tenant_id = t.id and i.name = $1 union select subscriber_id from subscriber_number where number = $2) limit 2",
     )
     .bind(folded)
     .bind(number)
-    .bind(tenant.to_string())
+    .bind(tenant_slug)
     .fetch_all(&mut *connection)
     .await?;
     // A number that two share stands for neither.

@@ -1,6 +1,8 @@
 //! The operator's customers, strictly apart: each has its own access numbers, decks, subscribers, people and rules. One of them
 //! exists from the start, and a server with one business never needs another.
 
+pub mod store;
+
 use crate::types::{Country, TenantId, Timestamp};
 
 /// A customer of the operator.

@@ -30,6 +30,9 @@ use super::{Caller, Peer, State, store};
 use crate::people::{Principal, Role, Who};
 use crate::types::TenantId;
 
+/// The header by which an operator's key or person says in whose books it works.
+pub const TENANT: &str = "callthrough-tenant";
+
 /// Every resource, behind the key.
 pub fn router(state: State) -> Router {
     Router::<State>::new()
@@ -58,6 +61,10 @@ async fn other_methods() -> Problem {
 }
 
 async fn authenticate(extract::State(state): extract::State<State>, mut request: Request, next: Next) -> Response {
+    // From inside the house: a page has signed its caller in already. Nothing of the network gets into the extensions.
+    if request.extensions().get::<Caller>().is_some() {
+        return next.run(request).await;
+    }
     let bearer = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| {
         let (scheme, key) = value.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then_some(key.trim())
@@ -70,8 +77,12 @@ async fn authenticate(extract::State(state): extract::State<State>, mut request:
         Ok(Some(key)) => {
             note_use(&state, &key);
             let principal = Principal { who: Who::Key(key.id), name: key.name, tenant: None, scopes: Role::Owner.scopes() };
+            let tenant = match tenant(&state, &principal, request.headers().get(TENANT).cloned()).await {
+                Ok(tenant) => tenant,
+                Err(problem) => return problem.into_response(),
+            };
             let from = request.extensions().get::<Peer>().map(|peer| peer.address.ip());
-            request.extensions_mut().insert(Caller { principal, tenant: TenantId::MAIN, from });
+            request.extensions_mut().insert(Caller { principal, tenant, from });
             next.run(request).await
         }
         Ok(None) => {
@@ -83,6 +94,18 @@ async fn authenticate(extract::State(state): extract::State<State>, mut request:
         }
         Err(error) => Problem::books_down(&error).into_response(),
     }
+}
+
+/// Whose books the request is about: the principal's own tenant; for the operator's the one the header names, or the main one.
+async fn tenant(state: &State, principal: &Principal, named: Option<HeaderValue>) -> Result<TenantId, Problem> {
+    let Some(named) = named else { return Ok(principal.tenant.unwrap_or(TenantId::MAIN)) };
+    let unknown = || Problem { field: Some(TENANT.into()), ..Problem::not_found("tenant") };
+    let id: TenantId = named.to_str().ok().and_then(|id| id.parse().ok()).ok_or_else(unknown)?;
+    if principal.tenant.is_some_and(|own| own != id) {
+        return Err(unknown());
+    }
+    let found = crate::tenant::store::get(&mut *state.database.read().await?, id).await?;
+    found.map(|tenant| tenant.id).ok_or_else(unknown)
 }
 
 /// Last-used is kept to the minute: one write a minute and key, and nobody waits for it.

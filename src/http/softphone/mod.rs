@@ -33,6 +33,8 @@ use crate::types::{Refusal, Secret};
 
 /// Bytes of a body.
 const BODY: usize = 16 * 1024;
+/// The main tenant in paths: its doors need no prefix.
+const MAIN: &str = "main";
 /// Bytes of an address.
 const URL: usize = 8 * 1024;
 /// The user is staring at the screen: later than this the answer is that we are busy.
@@ -146,10 +148,17 @@ async fn handle(State(door): State<Arc<Door>>, request: Request) -> Response {
     reply.into_response()
 }
 
+/// Whose door the path leads to, and the rest of the path: `/t/{slug}/callthrough` is a tenant's, every other the main tenant's.
+fn tenant(path: &str) -> (&str, &str) {
+    let named = path.strip_prefix("/t/").and_then(|rest| Some((rest.split_once('/')?.0, &rest[rest.find('/')?..])));
+    named.unwrap_or((MAIN, path))
+}
+
 /// Format and language as the address alone tells them.
 fn first_looks(door: &Door, request: &Request) -> Looks {
     let endpoints = &door.config.endpoint;
-    let fitting = endpoints.iter().find_map(|endpoint| Some((endpoint, endpoint.path.fit(request.uri().path())?)));
+    let (_, path) = tenant(request.uri().path());
+    let fitting = endpoints.iter().find_map(|endpoint| Some((endpoint, endpoint.path.fit(path)?)));
     let query = request.uri().query().unwrap_or_default();
     let parameter = |name: &str| query.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| key.eq_ignore_ascii_case(name));
     let looks = Looks::from(fitting.as_ref().map_or(&endpoints[0], |(endpoint, _)| endpoint));
@@ -162,7 +171,7 @@ fn first_looks(door: &Door, request: &Request) -> Looks {
 async fn answer(door: &Door, request: Request) -> Reply {
     let looks = first_looks(door, &request);
     let (parts, body) = request.into_parts();
-    let path = parts.uri.path();
+    let (tenant, path) = tenant(parts.uri.path());
     if parts.uri.path_and_query().is_some_and(|uri| uri.as_str().len() > URL) {
         return looks.trouble(&Trouble::new(StatusCode::URI_TOO_LONG, "address_too_long"));
     }
@@ -192,7 +201,7 @@ async fn answer(door: &Door, request: Request) -> Reply {
     let looks = Looks { language: language.unwrap_or_default(), ..looks };
     let (peer, tls) = parts.extensions.get::<Peer>().map_or(([0, 0, 0, 0].into(), false), |peer| (peer.address.ip(), peer.tls));
     let client = client(peer, tls, &parts.headers, &door.config.trusted_proxies);
-    let asked = Asked { door, endpoint, fields: &fields, client, looks, speaks: language.is_some() };
+    let asked = Asked { door, endpoint, tenant, fields: &fields, client, looks, speaks: language.is_some() };
     asked.answer(&parts).await
 }
 
@@ -203,6 +212,8 @@ fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
 /// A request that could be read.
 struct Asked<'r> {
     door: &'r Door,
+    /// Whose door it is, by its name in paths.
+    tenant: &'r str,
     endpoint: &'r Endpoint,
     fields: &'r Fields,
     client: Client,
@@ -252,6 +263,7 @@ impl Asked<'_> {
         let secret = get(Field::Secret).or_else(|| digest.then(String::new)).ok_or(Trouble::field("missing_secret"))?;
         let target = get(Field::Target).ok_or(Trouble::field("missing_target"))?;
         Ok(Presented {
+            tenant: self.tenant.to_owned(),
             user,
             secret: Secret::new(secret),
             nonce: get(Field::Nonce),
