@@ -8,6 +8,7 @@
 //! released exactly once and every call leaves exactly one CDR.
 
 pub mod books;
+mod early;
 mod handle;
 mod incoming;
 mod outgoing;

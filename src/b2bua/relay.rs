@@ -1,12 +1,14 @@
 //! Requests inside the call, passed from one leg to the other and their answers back: re-INVITE, UPDATE, INFO.
 
-use crate::sip::{Body, InDialog, Leg, RequestId};
+use crate::sip::{Body, EarlyDialogId, InDialog, Leg, RequestId};
 use crate::types::Side;
 
 /// Requests that may be under way between the legs; one more is answered 500.
 const MOST_PENDING: usize = 8;
 /// RFC 3261 §14.2: a request that crosses another one.
 const REQUEST_PENDING: u16 = 491;
+/// RFC 3261 §12.2.2: a request in a dialog that is no more.
+pub(super) const NO_SUCH_DIALOG: u16 = 481;
 
 /// A request that was passed on.
 #[derive(Debug)]
@@ -18,6 +20,16 @@ struct Pending {
     passed: RequestId,
     /// The other leg's 200 carried an offer: the ACK of the asker brings the answer.
     ack_due: bool,
+}
+
+/// What a leg asks the other.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub id: RequestId,
+    pub method: InDialog,
+    pub body: Option<Body>,
+    /// The other leg's early dialog it is for, until the call is answered.
+    pub early: Option<EarlyDialogId>,
 }
 
 /// What the other leg said to a request that was passed to it.
@@ -34,20 +46,13 @@ pub(super) struct Relay(Vec<Pending>);
 
 impl Relay {
     /// `asker` wants something: pass it on, or say why not.
-    pub async fn asked(
-        &mut self,
-        from: Side,
-        asker: &Leg,
-        other: Option<&mut Leg>,
-        asked: RequestId,
-        method: InDialog,
-        body: Option<Body>,
-    ) {
+    pub async fn asked(&mut self, from: Side, asker: &Leg, other: Option<&mut Leg>, asked: Asked) {
+        let Asked { id: asked, method, body, early } = asked;
         let Some(other) = other else { return asker.respond(asked, REQUEST_PENDING, None, vec![]).await };
         if self.0.len() >= MOST_PENDING {
             return asker.respond(asked, 500, None, vec![]).await;
         }
-        let passed = other.request(method, body, vec![]).await;
+        let passed = other.request_in(early, method, body, vec![]).await;
         self.0.push(Pending { from, asked, passed, ack_due: false });
     }
 
@@ -76,6 +81,13 @@ impl Relay {
         self.0.swap_remove(at);
         if let Some(other) = other {
             other.ack(body).await;
+        }
+    }
+
+    /// B's leg gives way to another one: what A asked it finds no answer any more.
+    pub async fn left(&mut self, a: &Leg) {
+        for one in self.0.drain(..).filter(|one| one.from == Side::A) {
+            a.respond(one.asked, NO_SUCH_DIALOG, None, vec![]).await;
         }
     }
 

@@ -1,14 +1,16 @@
 //! One call's task: wait for one fact, let the machine decide, carry out its orders.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::books::{Authorise, Closing};
+use super::early::Early;
 use super::handle::Entry;
 use super::incoming::Arrived;
-use super::relay::{Answer, Relay};
+use super::relay::{Answer, Asked, NO_SUCH_DIALOG, Relay};
 use super::response::{self, Said};
 use super::{Board, LiveCall, Watched, incoming, outgoing};
 use crate::call::{Call, CallRecord, Cause, Fact, Grant, Limits, Order, Progress, Timer};
@@ -17,8 +19,6 @@ use crate::sip::{Body, ByWhom, EarlyDialogId, Incoming, Leg, LegEvent, Reason};
 use crate::trunk::{Outcome, Slot, Trunk};
 use crate::types::{CallId, E164, Moment, Refusal, Side, Timestamp};
 
-/// Early dialogs whose early answer is remembered.
-const MOST_EARLY: usize = 8;
 /// Times that money was set aside which the record tells; the rest is in its hold.
 const MOST_FUNDED: usize = 64;
 
@@ -68,10 +68,9 @@ struct SettingUp {
     max_forwards: u8,
     /// The trunks still to try, the next one last.
     candidates: Option<Vec<Arc<Trunk>>>,
-    /// What B's side said last, to be passed to A.
-    progress: (u16, Option<Body>),
-    /// Early answers: a 200 may leave out what its 183 said.
-    early: Vec<(EarlyDialogId, Body)>,
+    /// What B's side said last, to be passed to A in one of its early dialogs.
+    progress: (EarlyDialogId, u16, Option<Body>),
+    early: Early,
     answer: Option<Body>,
     /// B's word if it refused.
     said: Option<Said>,
@@ -131,6 +130,8 @@ struct Running {
     attempts: Vec<Attempt>,
     funded: Vec<Funded>,
     relay: Relay,
+    /// A's early dialog that was answered, or is about to be.
+    confirmed: EarlyDialogId,
     /// B's 200 carried the offer: A's ACK brings the answer.
     late_offer: bool,
     /// Why the party that hung up did so, in its own words.
@@ -185,8 +186,8 @@ impl Running {
                 offer: invite.body,
                 max_forwards: invite.max_forwards,
                 candidates: None,
-                progress: (180, None),
-                early: Vec::new(),
+                progress: (EarlyDialogId::FIRST, 180, None),
+                early: Early::default(),
                 answer: None,
                 said: None,
             })),
@@ -198,6 +199,7 @@ impl Running {
             attempts: Vec::new(),
             funded: Vec::new(),
             relay: Relay::default(),
+            confirmed: EarlyDialogId::FIRST,
             late_offer: false,
             parting: None,
             sip_status: None,
@@ -313,8 +315,11 @@ impl Running {
                 }
                 None
             }
-            LegEvent::Request { id, method, body, .. } => {
-                self.relay.asked(Side::A, &self.a, self.b.as_mut(), id, method, body).await;
+            LegEvent::Request { id, method, body, early } => {
+                match self.way_to_b(early) {
+                    Some(early) => self.relay.asked(Side::A, &self.a, self.b.as_mut(), Asked { id, method, body, early }).await,
+                    None => self.a.respond(id, NO_SUCH_DIALOG, None, vec![]).await,
+                }
                 None
             }
             LegEvent::RequestCancelled { id } => {
@@ -342,8 +347,9 @@ impl Running {
             LegEvent::Progress { status, early, body } => self.progressed(status, early, body),
             LegEvent::Answered { early, body, ack_due } => {
                 let setting_up = self.setting_up.as_mut()?;
-                let said_early = setting_up.early.iter().position(|(dialog, _)| *dialog == early);
-                setting_up.answer = body.or_else(|| said_early.map(|at| setting_up.early.swap_remove(at).1));
+                let (confirmed, said_early) = setting_up.early.answered(early);
+                setting_up.answer = body.or(said_early);
+                self.confirmed = confirmed;
                 self.late_offer = ack_due;
                 self.tried("answered", Some(200), Outcome::Worked);
                 Some(Fact::Answered(Side::B))
@@ -365,9 +371,13 @@ impl Running {
                 self.parting = reason;
                 Some(Fact::HungUp(Side::B, hung_up_by(by)))
             }
-            LegEvent::Request { id, method, body, .. } => {
+            LegEvent::Request { id, method, body, early } => {
+                let way = self.way_to_a(early);
                 let a = if self.a_alive { Some(&mut self.a) } else { None };
-                self.relay.asked(Side::B, self.b.as_ref()?, a, id, method, body).await;
+                match way {
+                    Some(early) => self.relay.asked(Side::B, self.b.as_ref()?, a, Asked { id, method, body, early }).await,
+                    None => self.b.as_ref()?.respond(id, NO_SUCH_DIALOG, None, vec![]).await,
+                }
                 None
             }
             LegEvent::RequestCancelled { id } => {
@@ -392,16 +402,30 @@ impl Running {
         if status == 100 || status == 199 {
             return Some(Fact::Progressed(Side::B, Progress::Trying));
         }
-        if let Some(body) = &body
-            && body.is_sdp()
-        {
-            setting_up.early.retain(|(dialog, _)| *dialog != early);
-            if setting_up.early.len() < MOST_EARLY {
-                setting_up.early.push((early, body.clone()));
-            }
-        }
-        setting_up.progress = (status, body);
+        let Some(early) = setting_up.early.progressed(early, body.as_ref().filter(|body| body.is_sdp())) else {
+            return Some(Fact::Progressed(Side::B, Progress::Trying));
+        };
+        setting_up.progress = (early, status, body);
         Some(Fact::Progressed(Side::B, if status == 180 { Progress::Ringing } else { Progress::EarlyMedia }))
+    }
+
+    /// The dialog of B for what A asks in one of its own: none if that is gone, nothing in particular once the call is answered.
+    fn way_to_b(&self, early: Option<EarlyDialogId>) -> Option<Option<EarlyDialogId>> {
+        match (early, &self.setting_up) {
+            (None, _) => Some(None),
+            (Some(early), Some(setting_up)) => setting_up.early.of_b(early).map(Some),
+            // It was asked before A heard of the answer.
+            (Some(early), None) => (early == self.confirmed).then_some(None),
+        }
+    }
+
+    /// The same the other way.
+    fn way_to_a(&self, early: Option<EarlyDialogId>) -> Option<Option<EarlyDialogId>> {
+        match (early, &self.setting_up) {
+            (None, _) => Some(None),
+            (Some(early), Some(setting_up)) => setting_up.early.of_a(early).map(Some),
+            (Some(_), None) => None,
+        }
     }
 
     fn a_gone(&mut self, reason: Option<Reason>) {
@@ -420,14 +444,14 @@ impl Running {
             }
             Order::Progress(..) => {
                 if let Some(setting_up) = &self.setting_up {
-                    let (status, body) = setting_up.progress.clone();
-                    self.a.progress(status, body, vec![]).await;
+                    let (early, status, body) = setting_up.progress.clone();
+                    self.a.progress_in(early, status, body, vec![]).await;
                 }
             }
             Order::Answer(_) => {
                 self.write_answer().await;
                 let answer = self.setting_up.take().and_then(|setting_up| setting_up.answer);
-                self.a.answer(answer, vec![]).await;
+                self.a.answer_in(self.confirmed, answer, vec![]).await;
                 self.sip_status = Some(200);
             }
             Order::Refuse(_, refusal) => self.refuse_a(response::to_refusal(refusal)).await,
@@ -525,7 +549,7 @@ impl Running {
             facts.answered = Some(at);
             facts.funded_until = Some(at + grant.funded);
         }
-        let dialogs = [self.a.stored_dialog(), self.b.as_ref().and_then(Leg::stored_dialog)];
+        let dialogs = [self.a.stored_dialog_in(self.confirmed), self.b.as_ref().and_then(Leg::stored_dialog).map(Cow::Borrowed)];
         let dialogs = serde_json::to_string(&dialogs).expect("dialogs are text and numbers");
         let (books, id, reservation) = (self.board.books.clone(), self.id, self.reservation.as_ref().map(|one| one.id));
         self.start(async move {
@@ -573,7 +597,10 @@ impl Running {
             let invite =
                 outgoing::invite(&trunk, &self.arrived, destination, shown, hosts, setting_up.offer.clone(), setting_up.max_forwards);
             let Some(invite) = invite else { continue };
-            setting_up.early.clear();
+            if !self.attempts.is_empty() {
+                self.relay.left(&self.a).await;
+            }
+            setting_up.early.next_trunk();
             setting_up.said = None;
             self.b = Some(self.board.endpoint.invite(invite).await);
             self.entry.facts().trunk_out = Some(trunk.name.as_str().into());

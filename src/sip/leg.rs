@@ -476,8 +476,9 @@ impl Leg {
     }
 
     /// The same of an incoming leg that is about to be answered in this early dialog.
-    pub fn stored_dialog_in(&self, early: EarlyDialogId) -> Option<StoredDialog> {
-        self.stored.as_deref()?.in_early(early)
+    pub fn stored_dialog_in(&self, early: EarlyDialogId) -> Option<Cow<'_, StoredDialog>> {
+        let stored = self.stored.as_deref()?;
+        if early == EarlyDialogId::FIRST { Some(Cow::Borrowed(stored)) } else { stored.in_early(early).map(Cow::Owned) }
     }
 
     async fn send(&self, command: Command) {

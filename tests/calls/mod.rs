@@ -5,6 +5,7 @@ mod callthrough;
 mod cancel;
 mod carrier_fails;
 mod credit_runs_out;
+mod forked;
 mod late_offer;
 mod refused;
 mod restart;

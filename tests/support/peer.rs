@@ -38,6 +38,16 @@ impl Message {
         value.unwrap_or_else(|| panic!("no {name} in\n{}", self.text))
     }
 
+    /// The tag of its To.
+    pub fn to_tag(&self) -> &str {
+        self.header("To").split_once(";tag=").map_or("", |(_, tag)| tag)
+    }
+
+    /// What it carries.
+    pub fn body(&self) -> &str {
+        self.text.split_once("\r\n\r\n").map_or("", |(_, body)| body)
+    }
+
     /// The URI of the Contact.
     pub fn contact(&self) -> String {
         let value = self.header("Contact");
@@ -60,17 +70,22 @@ pub fn description(ip: std::net::IpAddr) -> String {
 
 /// The response to a request: its headers, our tag, and a description when there is something to describe.
 pub fn response(request: &Message, status: &str, here: SocketAddr, described: bool) -> String {
+    let body = if described { description(here.ip()) } else { String::new() };
+    response_of(request, status, here, &format!("peer{}", here.port()), &body)
+}
+
+/// The response of one phone of several: its tag, its description.
+pub fn response_of(request: &Message, status: &str, here: SocketAddr, tag: &str, body: &str) -> String {
     let mut text = format!("SIP/2.0 {status}\r\n");
     for line in request.text.lines().skip(1).take_while(|line| !line.is_empty()) {
         let name = line.split(':').next().unwrap_or_default().trim().to_ascii_lowercase();
         match name.as_str() {
-            "to" if !line.contains("tag=") => drop(write!(text, "{line};tag=peer{}\r\n", here.port())),
+            "to" if !line.contains("tag=") => drop(write!(text, "{line};tag={tag}\r\n")),
             "via" | "from" | "to" | "call-id" | "cseq" | "record-route" => drop(write!(text, "{line}\r\n")),
             _ => {}
         }
     }
-    let body = if described { description(here.ip()) } else { String::new() };
-    let kind = if described { "Content-Type: application/sdp\r\n" } else { "" };
+    let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
     let _ = write!(text, "Contact: <sip:{here}>\r\n{kind}Content-Length: {}\r\n\r\n{body}", body.len());
     text
 }
@@ -171,6 +186,11 @@ impl Peer {
         self.send(&response(request, status, self.address, described), request.from);
     }
 
+    /// One phone of several answers a request: the tag it has, what it describes.
+    pub fn answers_as(&mut self, request: &Message, status: &str, tag: &str, body: &str) {
+        self.send(&response_of(request, status, self.address, tag, body), request.from);
+    }
+
     /// An INVITE of `caller` for `dialled`; the text is needed again for its ACK and CANCEL.
     pub fn invites(&mut self, server: SocketAddr, caller: &str, dialled: &str, call_id: &str) -> String {
         let text = invite(self.address, server, caller, dialled, call_id);
@@ -194,6 +214,23 @@ impl Peer {
     /// A BYE within a dialog: from us, to them.
     pub fn hangs_up(&mut self, uri: &str, from: &str, to: &str, call_id: &str, server: SocketAddr) {
         self.send(&bye(self.address, uri, from, to, call_id), server);
+    }
+
+    /// Any other request within the dialog that `response` made: to its Contact, with this branch and number.
+    pub fn asks(&mut self, method: &str, number: u32, response: &Message, body: &str, server: SocketAddr) {
+        let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
+        let text = format!(
+            "{method} {} SIP/2.0\r\nVia: SIP/2.0/UDP {here};branch=z9hG4bKasks{number}{method}{port}\r\nMax-Forwards: 70\r\nFrom: {}\r\n\
+             To: {}\r\nCall-ID: {}\r\nCSeq: {number} {method}\r\nContact: <sip:{here}>\r\n{kind}Content-Length: {}\r\n\r\n{body}",
+            response.contact(),
+            response.header("From"),
+            response.header("To"),
+            response.header("Call-ID"),
+            body.len(),
+            here = self.address,
+            port = self.address.port(),
+        );
+        self.send(&text, server);
     }
 
     /// Everything sent and heard.
