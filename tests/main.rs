@@ -13,6 +13,7 @@ mod money;
 mod mutation;
 mod openapi;
 mod readme;
+mod records;
 mod reservations;
 mod server;
 mod sipp;

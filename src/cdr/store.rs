@@ -108,57 +108,80 @@ pub async fn get(connection: &mut AnyConnection, call: CallId) -> Result<Option<
 pub async fn list(connection: &mut AnyConnection, filter: &Filter, after: Option<CallId>, limit: u32) -> Result<Vec<Record>, sqlx::Error> {
     let last = match after {
         Some(after) => {
-            let began = sqlx::query("select began_at_us from cdr where call_id = $1").bind(after.to_string());
-            let Some(row) = began.fetch_optional(&mut *connection).await? else { return Ok(Vec::new()) };
+            let (owned, mut values) = conditions(&Filter { owner: filter.owner, ..Filter::default() }, None);
+            values.push(after.to_string().into());
+            let sql = format!("select began_at_us from cdr where {owned} and call_id = ${}", values.len());
+            let began = database::bind(sqlx::query(sqlx::AssertSqlSafe(sql)), values).fetch_optional(&mut *connection).await?;
+            let Some(row) = began else { return Ok(Vec::new()) };
             Some((row.try_get("began_at_us")?, after))
         }
         None => None,
     };
     let way = way(connection, filter).await?;
     let (conditions, mut values) = conditions(filter, last);
-    let by = if connection.backend_name() == "SQLite" { way } else { "" };
     values.push(i64::from(limit.min(MAX_LIST)).into());
-    let sql = format!("select * from cdr{by} where {conditions} order by began_at_us desc, call_id desc limit ${}", values.len());
+    let order = format!("order by began_at_us desc, call_id desc limit ${}", values.len());
+    let sql = match way {
+        Way::Free => format!("select * from cdr where {conditions} {order}"),
+        Way::Ordered(index) => format!("select * from cdr indexed by {index} where {conditions} {order}"),
+        Way::Sorted(index) => {
+            format!("select * from cdr where rowid in (select rowid from cdr indexed by {index} where {conditions} {order}) {order}")
+        }
+    };
     let rows = database::bind(sqlx::query(sqlx::AssertSqlSafe(sql)), values).fetch_all(connection).await?;
     rows.iter().map(read).collect()
 }
 
-/// The index that finds the fewest rows too many. SQLite is told, because it keeps no count of what is in an index and takes the
-/// wrong one; PostgreSQL counts and chooses by itself.
-async fn way(connection: &mut AnyConnection, filter: &Filter) -> Result<&'static str, sqlx::Error> {
-    let alone = [
-        (filter.sip_call_id.is_some(), " indexed by cdr_sip_call_id"),
-        (filter.subscriber.is_some(), " indexed by cdr_subscriber"),
-        (filter.caller.is_some(), " indexed by cdr_caller"),
-    ];
-    if let Some((_, way)) = alone.into_iter().find(|(set, _)| *set) {
-        return Ok(way);
+/// How the rows of a page are found. SQLite is told, because it keeps no count of what is in an index and takes the wrong one;
+/// PostgreSQL counts and chooses by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// As the database likes.
+    Free,
+    /// Along this index, which has them in order.
+    Ordered(&'static str),
+    /// All of this index's range, sorted from the index alone; only then the rows.
+    Sorted(&'static str),
+}
+
+async fn way(connection: &mut AnyConnection, filter: &Filter) -> Result<Way, sqlx::Error> {
+    if connection.backend_name() != "SQLite" {
+        return Ok(Way::Free);
     }
-    if filter.owner == Owner::Anybody || connection.backend_name() != "SQLite" {
-        return Ok("");
+    let alone = [
+        (filter.sip_call_id.is_some(), "cdr_sip_call_id"),
+        (filter.subscriber.is_some(), "cdr_subscriber"),
+        (filter.caller.is_some(), "cdr_caller"),
+    ];
+    if let Some((_, index)) = alone.into_iter().find(|(set, _)| *set) {
+        return Ok(Way::Ordered(index));
+    }
+    if filter.owner == Owner::Anybody {
+        return Ok(Way::Free);
     }
     let ranges = [
-        (Filter { destination: filter.destination.clone(), ..Filter::default() }, " indexed by cdr_destination"),
-        (Filter { min_charge: filter.min_charge, ..Filter::default() }, " indexed by cdr_charge"),
+        (Filter { destination: filter.destination.clone(), ..Filter::default() }, "cdr_destination"),
+        (Filter { min_charge: filter.min_charge, ..Filter::default() }, "cdr_charge"),
     ];
-    for (range, way) in ranges {
-        if range != Filter::default() && is_rare(connection, Filter { owner: filter.owner, ..range }, way).await? {
-            return Ok(way);
+    for (range, index) in ranges {
+        if range != Filter::default() && is_rare(connection, Filter { owner: filter.owner, ..range }, index).await? {
+            return Ok(Way::Sorted(index));
         }
     }
     let exact = [
-        (filter.cause.is_some(), " indexed by cdr_cause"),
-        (filter.trunk_out.is_some(), " indexed by cdr_trunk_out"),
-        (filter.trunk_in.is_some(), " indexed by cdr_trunk_in"),
-        (filter.answered == Some(false), " indexed by cdr_unanswered"),
+        (filter.cause.is_some(), "cdr_cause"),
+        (filter.trunk_out.is_some(), "cdr_trunk_out"),
+        (filter.trunk_in.is_some(), "cdr_trunk_in"),
+        (filter.answered == Some(false), "cdr_unanswered"),
     ];
-    Ok(exact.into_iter().find(|(set, _)| *set).map_or(" indexed by cdr_began", |(_, way)| way))
+    Ok(Way::Ordered(exact.into_iter().find(|(set, _)| *set).map_or("cdr_began", |(_, index)| index)))
 }
 
-async fn is_rare(connection: &mut AnyConnection, filter: Filter, way: &str) -> Result<bool, sqlx::Error> {
+async fn is_rare(connection: &mut AnyConnection, filter: Filter, index: &str) -> Result<bool, sqlx::Error> {
     let (conditions, mut values) = conditions(&filter, None);
     values.push((SORTED + 1).into());
-    let sql = format!("select count(*) as found from (select 1 from cdr{way} where {conditions} limit ${}) as some", values.len());
+    let counted = format!("select 1 from cdr indexed by {index} where {conditions} limit ${}", values.len());
+    let sql = format!("select count(*) as found from ({counted}) as some");
     let row = database::bind(sqlx::query(sqlx::AssertSqlSafe(sql)), values).fetch_one(connection).await?;
     Ok(row.try_get::<i64, _>("found")? <= SORTED)
 }

@@ -14,7 +14,7 @@ use crate::http::error::Problem;
 use crate::http::{Caller, State};
 use crate::people::Scope;
 use crate::rating::DENOMINATOR;
-use crate::types::{CallId, E164, Micros, Money, Side, SubscriberId, TenantId, Timestamp};
+use crate::types::{CallId, E164, Micros, Money, Side, SubscriberId, Timestamp};
 
 pub(super) fn router() -> Router<State> {
     Router::new().route("/cdrs", get(list)).route("/cdrs/{call_id}", get(one))
@@ -143,7 +143,7 @@ struct Page {
 }
 
 impl Page {
-    fn filter(self, tenant: TenantId) -> Result<Filter, Problem> {
+    fn filter(self, caller: &Caller) -> Result<Filter, Problem> {
         let destination = self.destination.map(|prefix| digits(&prefix)).transpose()?;
         let min_charge = self.min_charge.map(|amount| amount.parse::<Micros>()).transpose();
         if self.cause.as_deref().is_some_and(|word| parse_cause(word).is_none()) {
@@ -153,7 +153,7 @@ impl Page {
             ));
         }
         Ok(Filter {
-            owner: Owner::Tenant(tenant),
+            owner: Owner::Tenant(caller.tenant),
             subscriber: self.subscriber_id,
             caller: self.caller,
             destination,
@@ -182,7 +182,7 @@ async fn list(From(state): From<State>, Extension(caller): Extension<Caller>, As
     caller.need(Scope::Read)?;
     let limit = page_length(asked.limit)?;
     let after = asked.after;
-    let filter = asked.filter(caller.tenant)?;
+    let filter = asked.filter(&caller)?;
     let records = store::list(&mut *state.database.read().await?, &filter, after, limit + 1).await?;
     Ok(page(records, limit, |record| record.call, shape))
 }
