@@ -99,7 +99,7 @@ create index nonce_seen on nonce (seen_at_us);
 -- Rate decks: a name, its versions, their rates. Rates of a version never change.
 create table deck (
     id text primary key,
-    tenant_id text not null default 'ten_00000000000000000000000000' references tenant (id),
+    tenant_id text default 'ten_00000000000000000000000000' references tenant (id), -- null: a carrier's prices, the operator's own
     name text not null,
     currency text not null,
     created_at_us bigint not null,

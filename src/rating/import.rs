@@ -10,8 +10,7 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
-use super::deck::{Decks, Prefix, Shelf, Table, TableBuilder};
-use super::{DurationRounding, Periods, Rate, Rounding, store};
+use super::{Decks, DurationRounding, Periods, Prefix, Rate, Rounding, Shelf, Table, TableBuilder, store};
 use crate::database::Database;
 use crate::types::{Clock, DeckId, DeckVersionId, Micros, MoneyError, Nanos, Random, Timestamp};
 

@@ -5,14 +5,20 @@
 //! call's hold, so that a later import never changes a running call. [`Decks`] keeps the tables in memory.
 
 mod deck;
+mod fx;
 pub mod import;
+mod margin;
 mod periods;
 mod rate;
 pub mod store;
+mod table;
 
-pub use deck::{Decks, Prefix, Quote, Shelf, Table};
+pub use deck::{Deck, Decks, Kind, Quote, Shelf, Version};
+pub use fx::{Exchange, Fraction, FractionError, FxRate};
+pub use margin::{Margin, NoMargin, check, cost, margin};
 pub use periods::{Period, Periods, PeriodsError};
 pub use rate::{Charge, DENOMINATOR, DurationRounding, Rate, Rounding, Segment, numerator};
+pub use table::{Prefix, Row, Table, TableBuilder};
 
 /// Settings of the room.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize)]

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 
-use super::deck::{self, Decks, Prefix, Shelf, Table, TableBuilder};
-use super::{Config, DurationRounding, Periods, Rate, Rounding};
+use super::deck::{self, Decks, Kind, Shelf};
+use super::{Config, DurationRounding, Exchange, FxRate, Periods, Prefix, Rate, Rounding, Table, TableBuilder};
 use crate::database::Database;
 use crate::types::{Currency, DeckId, DeckVersionId, Micros, Nanos, TenantId, Timestamp};
 
@@ -22,8 +22,10 @@ const RATES_A_PAGE: i64 = 10_000;
 pub struct Deck {
     /// Which one.
     pub id: DeckId,
-    /// Whose.
-    pub tenant: TenantId,
+    /// Whose; a carrier's prices are nobody's but the operator's.
+    pub tenant: Option<TenantId>,
+    /// What its prices are.
+    pub kind: Kind,
     /// Its name, the tenant's only one of that name.
     pub name: String,
     /// What its prices are in.
@@ -67,13 +69,14 @@ pub enum DeckError {
 /// Makes a deck without rates.
 pub async fn create(tx: &mut AnyConnection, deck: &Deck) -> Result<(), DeckError> {
     let done = sqlx::query(
-        "insert into deck (id, name, currency, created_at_us, tenant_id) values ($1, $2, $3, $4, $5) on conflict (tenant_id, name) do nothing",
+        "insert into deck (id, name, currency, created_at_us, tenant_id, kind) values ($1, $2, $3, $4, $5, $6) on conflict do nothing",
     )
     .bind(deck.id.to_string())
     .bind(&deck.name)
     .bind(deck.currency.as_str())
     .bind(deck.created_at.as_micros())
-    .bind(deck.tenant.to_string())
+    .bind(deck.tenant.map(|tenant| tenant.to_string()))
+    .bind(deck.kind.as_str())
     .execute(tx)
     .await?;
     if done.rows_affected() == 1 { Ok(()) } else { Err(DeckError::NameTaken) }
@@ -85,14 +88,30 @@ pub async fn get(connection: &mut AnyConnection, id: DeckId) -> Result<Option<De
     row.as_ref().map(deck).transpose()
 }
 
-/// A tenant's decks by id, after `after`.
-pub async fn list(connection: &mut AnyConnection, tenant: TenantId, after: Option<DeckId>, limit: u32) -> Result<Vec<Deck>, sqlx::Error> {
-    let rows = sqlx::query("select * from deck where tenant_id = $3 and id > $1 order by id limit $2")
-        .bind(after.map_or_else(String::new, |id| id.to_string()))
-        .bind(i64::from(limit))
-        .bind(tenant.to_string())
-        .fetch_all(connection)
-        .await?;
+/// Which decks a list shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Filter {
+    /// This tenant's.
+    pub tenant: TenantId,
+    /// And the operator's own.
+    pub operators: bool,
+    /// Only of this kind.
+    pub kind: Option<Kind>,
+}
+
+/// Decks by id, after `after`.
+pub async fn list(connection: &mut AnyConnection, filter: Filter, after: Option<DeckId>, limit: u32) -> Result<Vec<Deck>, sqlx::Error> {
+    let rows = sqlx::query(
+        "select * from deck where (tenant_id = $1 or (tenant_id is null and $2 = 1)) and ($3 = '' or kind = $3) and id > $4
+         order by id limit $5",
+    )
+    .bind(filter.tenant.to_string())
+    .bind(i64::from(filter.operators))
+    .bind(filter.kind.map_or("", Kind::as_str))
+    .bind(after.map_or_else(String::new, |id| id.to_string()))
+    .bind(i64::from(limit))
+    .fetch_all(connection)
+    .await?;
     rows.iter().map(deck).collect()
 }
 
@@ -194,10 +213,12 @@ pub async fn refresh(database: &Database, decks: &Decks, config: &Config, now: T
     for row in &found {
         let found = deck(row)?;
         // The configured name, or the oldest; a tenant that has no deck of that name has its oldest.
-        if config.default_deck == found.name {
-            shelf.defaults.insert(found.tenant, found.id);
-        } else if config.default_deck.is_empty() || found.tenant != TenantId::MAIN {
-            shelf.defaults.entry(found.tenant).or_insert(found.id);
+        if let Some(tenant) = found.tenant.filter(|_| found.kind == Kind::Sell) {
+            if config.default_deck == found.name {
+                shelf.defaults.insert(tenant, found.id);
+            } else if config.default_deck.is_empty() || tenant != TenantId::MAIN {
+                shelf.defaults.entry(tenant).or_insert(found.id);
+            }
         }
         let known = before.decks.get(&found.id);
         let all = self::versions(&mut connection, found.id).await?;
@@ -206,13 +227,18 @@ pub async fn refresh(database: &Database, decks: &Decks, config: &Config, now: T
         for version in still_of_use(all, now) {
             let table = match known.and_then(|deck| deck.versions.iter().find(|known| known.id == version.id)) {
                 Some(known) => Arc::clone(&known.table),
-                None => Arc::new(load(&mut connection, &version).await?),
+                None => match decks.expected(version.id) {
+                    Some(table) => table,
+                    None => Arc::new(load(&mut connection, &version).await?),
+                },
             };
             versions.push(deck::Version { id: version.id, number: version.number, effective_from: version.effective_from, table });
         }
         versions.sort_by_key(|version| (version.effective_from, version.number));
-        shelf.decks.insert(found.id, deck::Deck { id: found.id, currency: found.currency, newest, versions });
+        let Deck { id, tenant, kind, name, currency, .. } = found;
+        shelf.decks.insert(id, deck::Deck { id, tenant, name, kind, currency, newest, versions });
     }
+    shelf.exchange = Exchange::new(fx_rates(&mut connection).await?);
     drop(connection);
     if !shelf.defaults.contains_key(&TenantId::MAIN) && !config.default_deck.is_empty() && !shelf.decks.is_empty() {
         tracing::warn!(
@@ -222,6 +248,44 @@ pub async fn refresh(database: &Database, decks: &Decks, config: &Config, now: T
     }
     decks.swap(shelf);
     Ok(())
+}
+
+/// Exchange rates that are kept in memory, the newest.
+const MOST_FX_RATES: i64 = 10_000;
+
+/// All exchange rates, newest first.
+pub async fn fx_rates(connection: &mut AnyConnection) -> Result<Vec<FxRate>, sqlx::Error> {
+    let rows = sqlx::query("select * from fx_rate order by effective_from_us desc, from_currency, to_currency limit $1")
+        .bind(MOST_FX_RATES)
+        .fetch_all(connection)
+        .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(FxRate {
+                from: parse(row, "from_currency")?,
+                to: parse(row, "to_currency")?,
+                rate: super::Fraction::new(row.try_get("numerator")?, row.try_get("denominator")?).map_err(damaged("numerator"))?,
+                effective_from: Timestamp::from_micros(row.try_get("effective_from_us")?),
+            })
+        })
+        .collect()
+}
+
+/// Adds an exchange rate; false if there is one of these currencies from the same moment on.
+pub async fn add_fx_rate(tx: &mut AnyConnection, rate: &FxRate, now: Timestamp) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query(
+        "insert into fx_rate (from_currency, to_currency, numerator, denominator, effective_from_us, created_at_us)
+         values ($1, $2, $3, $4, $5, $6) on conflict do nothing",
+    )
+    .bind(rate.from.as_str())
+    .bind(rate.to.as_str())
+    .bind(rate.rate.numerator())
+    .bind(rate.rate.denominator())
+    .bind(rate.effective_from.as_micros())
+    .bind(now.as_micros())
+    .execute(tx)
+    .await?;
+    Ok(done.rows_affected() == 1)
 }
 
 /// The version valid at `now` and those to come.
@@ -274,7 +338,8 @@ fn rate(row: &AnyRow, version: &Version) -> Result<(Prefix, String, Rate), sqlx:
 
 fn deck(row: &AnyRow) -> Result<Deck, sqlx::Error> {
     Ok(Deck {
-        tenant: parse(row, "tenant_id")?,
+        tenant: row.try_get::<Option<String>, _>("tenant_id")?.map(|id| id.parse().map_err(damaged("tenant_id"))).transpose()?,
+        kind: Kind::parse(&row.try_get::<String, _>("kind")?).ok_or_else(|| damaged("kind")("an unknown word"))?,
         id: parse(row, "id")?,
         name: row.try_get("name")?,
         currency: parse(row, "currency")?,

@@ -139,7 +139,8 @@ impl Desk {
     async fn add_deck(&self) {
         let id = DeckId::new(&self.clock, &self.random);
         let deck = rating::store::Deck {
-            tenant: callthrough::types::TenantId::MAIN,
+            tenant: Some(callthrough::types::TenantId::MAIN),
+            kind: rating::Kind::Sell,
             id,
             name: "retail".into(),
             currency: "EUR".parse().unwrap(),

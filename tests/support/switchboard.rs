@@ -204,7 +204,8 @@ impl Switchboard {
         let (random, now) = (Random::system(), self.clock.timestamp());
         let deck = DeckId::new(&self.clock, &random);
         let row = rating::store::Deck {
-            tenant: callthrough::types::TenantId::MAIN,
+            tenant: Some(callthrough::types::TenantId::MAIN),
+            kind: rating::Kind::Sell,
             id: deck,
             name: "retail".into(),
             currency: "EUR".parse().unwrap(),

@@ -20,9 +20,10 @@ use crate::http::error::Problem;
 use crate::http::server::BodyTime;
 use crate::http::{Caller, State};
 use crate::people::Scope;
+use crate::people::audit::{self, Act};
 use crate::rating::import::{self, Apply, Columns, DecimalMark, Format, ImportError, Separator, Sheet};
-use crate::rating::store::{self, Deck, DeckError, Version};
-use crate::rating::{DENOMINATOR, DurationRounding, Quote, Rounding, numerator};
+use crate::rating::store::{self, Deck, DeckError, Filter, Version};
+use crate::rating::{DENOMINATOR, DurationRounding, Kind, Quote, Rounding, numerator};
 use crate::types::{Currency, DeckId, E164, Micros, Money, Timestamp};
 
 /// Longest name.
@@ -42,7 +43,7 @@ pub(super) fn router() -> Router<State> {
 }
 
 fn shape(deck: &Deck) -> Value {
-    json!({ "id": deck.id, "name": deck.name, "currency": deck.currency, "created_at": deck.created_at })
+    json!({ "id": deck.id, "name": deck.name, "kind": deck.kind, "currency": deck.currency, "created_at": deck.created_at })
 }
 
 fn version_shape(version: &Version) -> Value {
@@ -60,6 +61,7 @@ fn version_shape(version: &Version) -> Value {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Page {
+    kind: Option<Kind>,
     after: Option<DeckId>,
     limit: Option<u32>,
 }
@@ -67,7 +69,8 @@ struct Page {
 async fn list(From(state): From<State>, Extension(caller): Extension<Caller>, Asked(asked): Asked<Page>) -> Result<Response, Problem> {
     caller.need(Scope::Read)?;
     let limit = page_length(asked.limit)?;
-    let decks = store::list(&mut *state.database.read().await?, caller.tenant, asked.after, limit + 1).await?;
+    let filter = Filter { tenant: caller.tenant, operators: caller.principal.tenant.is_none(), kind: asked.kind };
+    let decks = store::list(&mut *state.database.read().await?, filter, asked.after, limit + 1).await?;
     Ok(page(decks, limit, |deck| deck.id, shape))
 }
 
@@ -76,6 +79,8 @@ async fn list(From(state): From<State>, Extension(caller): Extension<Caller>, As
 struct New {
     name: String,
     currency: Currency,
+    #[serde(default)]
+    kind: Kind,
 }
 
 async fn create(From(state): From<State>, Extension(caller): Extension<Caller>, Body(new, _): Body<New>) -> Result<Response, Problem> {
@@ -84,9 +89,23 @@ async fn create(From(state): From<State>, Extension(caller): Extension<Caller>, 
         return Err(Problem::field("name", format!("Give a name of 1 to {LONGEST_NAME} bytes without control characters.")));
     }
     let id = DeckId::new(&state.clock, &state.random);
-    let deck = Deck { id, tenant: caller.tenant, name: new.name, currency: new.currency, created_at: state.clock.timestamp() };
+    let tenant = match new.kind {
+        Kind::Sell => Some(caller.tenant),
+        Kind::Cost => {
+            caller.need_operator()?;
+            None
+        }
+    };
+    let deck = Deck { id, tenant, kind: new.kind, name: new.name, currency: new.currency, created_at: state.clock.timestamp() };
     let row = deck.clone();
-    state.database.write(move |tx| Box::pin(async move { Ok::<_, Problem>(store::create(tx, &row).await?) })).await?;
+    let act = Act { tenant, ..caller.act(&state, "deck.create", id, None, Some(shape(&deck))) };
+    let made = state.database.write(move |tx| {
+        Box::pin(async move {
+            store::create(tx, &row).await?;
+            Ok::<_, Problem>(audit::note(tx, &act).await?)
+        })
+    });
+    made.await?;
     refresh(&state).await;
     Ok((StatusCode::CREATED, Json(shape(&deck))).into_response())
 }
@@ -110,9 +129,9 @@ async fn refresh(state: &State) {
     }
 }
 
-/// The tenant's deck.
+/// The tenant's deck, or the operator's own.
 async fn found(connection: &mut Connection, caller: &Caller, id: DeckId) -> Result<Deck, Problem> {
-    let deck = store::get(connection, id).await?.filter(|deck| deck.tenant == caller.tenant);
+    let deck = store::get(connection, id).await?.filter(|deck| caller.sees(deck.tenant));
     deck.ok_or_else(|| Problem::not_found("deck"))
 }
 
@@ -147,7 +166,8 @@ async fn rate(
     caller.need(Scope::Read)?;
     found(&mut *state.database.read().await?, &caller, id).await?;
     let at = asked.at.unwrap_or_else(|| state.clock.timestamp());
-    let quote = state.decks.quote(caller.tenant, Some(id), asked.number, at).ok_or_else(|| {
+    let shelf = state.decks.shelf();
+    let quote = shelf.decks.get(&id).and_then(|deck| deck.quote(asked.number, at)).ok_or_else(|| {
         Problem::new(
             StatusCode::NOT_FOUND,
             "no_rate",

@@ -269,7 +269,8 @@ async fn create(From(state): From<State>, Extension(caller): Extension<Caller>, 
 /// A tariff in another currency could charge nobody.
 async fn check_deck(tx: &mut Connection, tenant: TenantId, fields: &Fields, currency: Currency) -> Result<(), Problem> {
     let Some(id) = fields.deck_id else { return Ok(()) };
-    let deck = crate::rating::store::get(tx, id).await?.filter(|deck| deck.tenant == tenant);
+    let deck =
+        crate::rating::store::get(tx, id).await?.filter(|deck| deck.tenant == Some(tenant) && deck.kind == crate::rating::Kind::Sell);
     let deck = deck.ok_or_else(|| Problem::field("deck_id", "There is no such deck. Create it first, or check the id."))?;
     if deck.currency == currency {
         Ok(())
