@@ -6,8 +6,8 @@ use std::str::FromStr;
 
 use crate::types::{Currency, Timestamp};
 
-/// Largest numerator and denominator: twelve digits each, so that no product of a charge leaves 128 bits.
-const LARGEST: i64 = 999_999_999_999;
+/// Largest numerator and denominator: twelve decimals fit, so that no product of a charge leaves 128 bits.
+const LARGEST: i64 = 1_000_000_000_000;
 
 /// A fraction above zero, in its lowest terms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -18,7 +18,7 @@ pub struct Fraction {
 
 /// The text is no fraction above zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("write the rate as a decimal (0.9231) or a fraction (9231/10000) above zero, each side of at most 12 digits")]
+#[error("write the rate as a decimal (0.9231) or a fraction (9231/10000) above zero, with at most 12 digits")]
 pub struct FractionError;
 
 impl Fraction {
