@@ -8,18 +8,28 @@
 mod build;
 mod header;
 pub mod limit;
+mod method;
+mod name;
+mod name_addr;
 mod parse;
 mod scan;
 mod screen;
+mod status;
 mod uri;
+mod via;
 
 use bytes::Bytes;
 
 pub use build::{Request, Response, Value};
-pub use header::{BRANCH_COOKIE, Branch, CSeq, Method, Name, NameAddr, Params, SipCallId, Status, Tag, Via};
+pub use header::{BRANCH_COOKIE, Branch, CSeq, Params, SipCallId, Tag};
+pub use method::Method;
+pub use name::Name;
+pub use name_addr::NameAddr;
 pub use parse::{Frame, Framer, ParseError, Verdict};
 pub use screen::{Capabilities, Rejection, screen_request, screen_response};
+pub use status::Status;
 pub use uri::{Host, Scheme, Uri, UriError};
+pub use via::Via;
 
 use scan::{Scan, split_list};
 
@@ -161,7 +171,7 @@ impl Message {
 
     /// All Via values from the top.
     pub fn vias(&self) -> impl Iterator<Item = Via> {
-        self.each(Name::Via, header::scan_via).map(|(text, layout)| Via::assemble(text, layout))
+        self.each(Name::Via, via::scan_via).map(|(text, layout)| Via::assemble(text, layout))
     }
 
     /// From.
@@ -186,7 +196,7 @@ impl Message {
 
     fn tag(&self, name: Name) -> Option<&str> {
         let mut scan = Scan::new(self.get(name)?);
-        let layout = header::scan_name_addr(&mut scan)?;
+        let layout = name_addr::scan_name_addr(&mut scan)?;
         Params::new(layout.params.of(scan.bytes)).get("tag").filter(|tag| !tag.is_empty())
     }
 
@@ -218,7 +228,7 @@ impl Message {
     /// The values of any header made of name-addrs (P-Asserted-Identity, Diversion, Refer-To, …), in order; the first malformed one of a
     /// line ends that line.
     pub fn name_addrs(&self, name: Name) -> impl Iterator<Item = NameAddr> {
-        self.each(name, header::scan_name_addr).map(|(text, layout)| NameAddr::assemble(text, layout))
+        self.each(name, name_addr::scan_name_addr).map(|(text, layout)| NameAddr::assemble(text, layout))
     }
 
     /// Max-Forwards; RFC 2543 requests have none.

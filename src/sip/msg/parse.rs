@@ -7,9 +7,9 @@ use bytes::{Buf as _, Bytes};
 use memchr::{memchr, memchr2};
 
 use super::build::received;
-use super::header::{self, CSeq, Method, Name, NameAddr, Status, Tag, Via};
 use super::scan::{Scan, decimal, trim};
 use super::uri::{Layout, Uri};
+use super::{CSeq, Method, Name, NameAddr, Status, Tag, Via, name_addr, via};
 use super::{HeaderLine, Line, Message, Response, Start, limit};
 
 /// What to do with a message that did not parse.
@@ -64,7 +64,7 @@ impl ParseError {
     pub fn via(&self) -> Option<Via> {
         let value = self.line(Name::Via)?.value();
         let mut scan = Scan::new(value);
-        let layout = header::scan_via(&mut scan)?;
+        let layout = via::scan_via(&mut scan)?;
         Some(Via::assemble(Bytes::copy_from_slice(&value[..scan.at]), layout))
     }
 
@@ -292,7 +292,7 @@ fn finish(bytes: &[u8], start: Start, lines: &[Line], body_start: usize) -> Chec
             return Err(bad("A header that may be there once is there twice"));
         }
         match line.name {
-            Name::Via => each(value, &mut vias, limit::VIAS, |scan| header::scan_via(scan).map(drop)).ok_or(bad("Malformed Via"))?,
+            Name::Via => each(value, &mut vias, limit::VIAS, |scan| via::scan_via(scan).map(drop)).ok_or(bad("Malformed Via"))?,
             Name::From | Name::To => one(value).ok_or(bad("Malformed From or To"))?,
             Name::Contact if value == b"*" && matches!(&start, Start::Request { method: Method::Register, .. }) => {}
             Name::Contact => name_addrs(value, &mut contacts, limit::CONTACTS).ok_or(bad("Malformed Contact"))?,
@@ -329,12 +329,12 @@ fn finish(bytes: &[u8], start: Start, lines: &[Line], body_start: usize) -> Chec
 /// Exactly one name-addr.
 fn one(value: &[u8]) -> Option<()> {
     let mut scan = Scan::new(value);
-    header::scan_name_addr(&mut scan)?;
+    name_addr::scan_name_addr(&mut scan)?;
     scan.at_end().then_some(())
 }
 
 fn name_addrs(value: &[u8], count: &mut usize, most: usize) -> Option<()> {
-    each(value, count, most, |scan| header::scan_name_addr(scan).map(drop))
+    each(value, count, most, |scan| name_addr::scan_name_addr(scan).map(drop))
 }
 
 /// A comma-separated list of at least one value, none of them empty.
