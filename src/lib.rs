@@ -16,6 +16,7 @@
 //! | [`rating`] | what a call costs, how long credit lasts: decks, rates, quotes |
 //! | [`ledger`] | the prepaid books: accounts, entries, holds |
 //! | [`cdr`] | what happened: one record a call |
+//! | [`stats`] | how business goes: calls, talk, spend and answers by the hour |
 //! | [`alert`] | what somebody should look at |
 //! | [`geoip`] | which country an address is in |
 //! | [`database`] | SQLite or PostgreSQL behind one door |
@@ -38,7 +39,7 @@
 //!               |
 //!          callthrough                  the product rules
 //!               |
-//! tenant people subscriber trunk rating ledger cdr alert geoip    the books; each keeps its SQL in its store.rs
+//! tenant people subscriber trunk rating ledger cdr stats alert geoip    the books; each keeps its SQL in its store.rs
 //!               |
 //!  call    sip -> sdp    database       engines: call imports only types; sip knows nothing of calls
 //!               |
@@ -83,6 +84,7 @@ pub mod rating;
 pub mod sdp;
 pub mod simulate;
 pub mod sip;
+pub mod stats;
 pub mod subscriber;
 pub mod tenant;
 pub mod trunk;

@@ -18,9 +18,13 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("subscriber", &["database"]),
     ("trunk", &["database", "sip"]),
     ("cdr", &["database", "rating", "call"]),
+    ("stats", &["database", "call", "cdr"]),
     ("ledger", &["database", "rating", "cdr", "alert"]), // its verification reads the records
     ("callthrough", &["database", "tenant", "alert", "subscriber", "rating", "ledger", "geoip", "trunk"]),
-    ("b2bua", &["database", "tenant", "alert", "sip", "sdp", "call", "subscriber", "trunk", "rating", "ledger", "cdr", "callthrough"]),
+    (
+        "b2bua",
+        &["database", "tenant", "alert", "sip", "sdp", "call", "subscriber", "trunk", "rating", "ledger", "cdr", "stats", "callthrough"],
+    ),
     (
         "http",
         &[
@@ -33,6 +37,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "rating",
             "ledger",
             "cdr",
+            "stats",
             "geoip",
             "callthrough",
             "b2bua",
@@ -51,6 +56,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "rating",
             "ledger",
             "cdr",
+            "stats",
             "geoip",
             "callthrough",
             "b2bua",

@@ -6,6 +6,7 @@
 mod books;
 mod refresh;
 mod reservations;
+mod stats;
 
 use std::fmt;
 use std::future::Future;
@@ -28,6 +29,11 @@ const REPLAY_EVERY: Duration = Duration::from_secs(5);
 const REFRESH_EVERY: Duration = Duration::from_secs(30);
 /// Decks of other nodes are looked for this often; a version also becomes valid at its time without it.
 const DECKS_EVERY: Duration = Duration::from_secs(10);
+
+/// What has happened is added up this often.
+const COUNT_EVERY: Duration = Duration::from_secs(5);
+/// What phones asked for is added up this often.
+const COUNT_REQUESTS_EVERY: Duration = Duration::from_secs(60);
 
 /// How long things are kept.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
@@ -69,6 +75,8 @@ pub fn start(watch: &Watch, stop: &CancellationToken) -> JoinSet<()> {
     every(FORGET_EVERY, "forget nonces", |watch| Box::pin(reservations::forget_nonces(watch)));
     every(FORGET_EVERY, "forget answers of the API", |watch| Box::pin(refresh::answers(watch)));
     every(REPLAY_EVERY, "replay call records", |watch| Box::pin(books::replay(watch)));
+    every(COUNT_EVERY, "count calls", |watch| Box::pin(stats::count(watch)));
+    every(COUNT_REQUESTS_EVERY, "count requests", |watch| Box::pin(stats::count_requests(watch)));
     every(DECKS_EVERY, "refresh decks", |watch| Box::pin(refresh::decks(watch)));
     every(REFRESH_EVERY, "refresh trunks", |watch| Box::pin(refresh::trunks(watch)));
     every(REFRESH_EVERY, "refresh GeoIP data", |watch| Box::pin(refresh::geoip(watch)));

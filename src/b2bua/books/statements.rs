@@ -12,6 +12,7 @@ use crate::database::{Kind, Script};
 use crate::ledger::hold::{Limits, Slice, Usage};
 use crate::ledger::{self, Account, LedgerError, Posting};
 use crate::rating::Quote;
+use crate::stats;
 use crate::types::{AccountId, CallId, DeckId, HoldId, Micros, Nanos, ReservationId, SubscriberId, Timestamp};
 
 /// Calls of the last hour are counted up to here; a limit that high is none.
@@ -301,6 +302,7 @@ pub(super) async fn end(
             [record.subscriber.map(|id| id.to_string()).into(), now.start_of_day().as_micros().into(), spent.get().into()],
         );
     }
+    stats::store::note(&mut script, &record.call.to_string());
     cdr::store::insert(&mut script, record);
     if let Some(reservation) = record.reservation {
         if record.answered_at.is_some() && ending.answered_at.is_none() {

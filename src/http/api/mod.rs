@@ -13,6 +13,7 @@ mod decks;
 mod keys;
 mod reservations;
 mod sheet;
+mod stats;
 mod subscribers;
 mod trunks;
 
@@ -45,6 +46,7 @@ pub fn router(state: State) -> Router {
         .merge(calls::router())
         .merge(cdrs::router())
         .merge(keys::router())
+        .merge(stats::router())
         .fallback(nothing_here)
         .method_not_allowed_fallback(other_methods)
         .layer(from_fn(sheet::sheets))
