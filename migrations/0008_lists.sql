@@ -14,8 +14,5 @@ create index cdr_destination on cdr (tenant_id, destination, began_at_us, call_i
 create index cdr_charge on cdr (tenant_id, charge_micros, began_at_us, call_id) where charge_micros > 0;
 create index cdr_sip_call_id on cdr (sip_call_id) where sip_call_id is not null;
 
--- What waits for its call now is a handful among all that phones have asked for.
-create index reservation_live on reservation (id) where state in ('pending', 'claimed');
-
 -- The money that a call moved is told with the call.
 create index posting_cause on posting (cause);

@@ -424,22 +424,50 @@ pub async fn get(connection: &mut AnyConnection, id: ReservationId) -> Result<Op
     row.as_ref().map(reservation).transpose()
 }
 
-/// A tenant's reservations, newest first, of one subscriber or of all; `before` is the id the last page ended with.
+/// Which reservations a list shows: those that fit everything that is set.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// This subscriber's.
+    pub subscriber: Option<SubscriberId>,
+    /// Whose call is to come to this number.
+    pub access_number: Option<E164>,
+    /// To this destination.
+    pub destination: Option<E164>,
+    /// In this state.
+    pub state: Option<State>,
+    /// Only those whose call is awaited or up, or only the others.
+    pub live: Option<bool>,
+}
+
+/// The reservations of a tenant, newest first.
 pub async fn list(
     connection: &mut AnyConnection,
     tenant: TenantId,
-    subscriber: Option<SubscriberId>,
+    filter: &Filter,
     before: Option<ReservationId>,
     limit: u32,
 ) -> Result<Vec<Reservation>, sqlx::Error> {
-    let rows =
-        sqlx::query("select * from reservation where tenant_id = $4 and ($1 = '' or subscriber_id = $1) and ($2 = '' or id < $2) order by id desc limit $3")
-            .bind(subscriber.map_or_else(String::new, |id| id.to_string()))
-            .bind(before.map_or_else(String::new, |id| id.to_string()))
-            .bind(i64::from(limit))
-            .bind(tenant.to_string())
-            .fetch_all(connection)
-            .await?;
+    let live = match filter.live {
+        Some(true) => "and (state in ('pending', 'claimed') or (state = 'used' and released_at_us is null))",
+        Some(false) => "and state not in ('pending', 'claimed') and (state <> 'used' or released_at_us is not null)",
+        None => "",
+    };
+    let sql = format!(
+        "select * from reservation where tenant_id = $1 and ($2 = '' or id < $2) and ($3 = '' or subscriber_id = $3)
+             and ($4 = '' or access_number = $4) and ($5 = '' or destination = $5) and ($6 = '' or state = $6) {live}
+         order by id desc limit $7"
+    );
+    let text = |value: Option<String>| value.unwrap_or_default();
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(tenant.to_string())
+        .bind(text(before.map(|id| id.to_string())))
+        .bind(text(filter.subscriber.map(|id| id.to_string())))
+        .bind(text(filter.access_number.map(|number| number.to_string())))
+        .bind(text(filter.destination.map(|number| number.to_string())))
+        .bind(text(filter.state.map(|state| state.as_str().to_owned())))
+        .bind(i64::from(limit))
+        .fetch_all(connection)
+        .await?;
     rows.iter().map(reservation).collect()
 }
 

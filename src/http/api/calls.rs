@@ -13,7 +13,7 @@ use crate::b2bua::LiveCall;
 use crate::http::error::Problem;
 use crate::http::{Caller, State};
 use crate::people::Scope;
-use crate::types::CallId;
+use crate::types::{CallId, SubscriberId};
 
 pub(super) fn router() -> Router<State> {
     Router::new().route("/calls", get(list)).route("/calls/{call_id}", get(one)).route("/calls/{call_id}/hang_up", post(hang_up))
@@ -38,6 +38,7 @@ fn shape(call: &LiveCall) -> Value {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Page {
+    subscriber_id: Option<SubscriberId>,
     after: Option<CallId>,
     limit: Option<u32>,
 }
@@ -45,7 +46,10 @@ struct Page {
 async fn list(From(state): From<State>, Extension(caller): Extension<Caller>, Asked(asked): Asked<Page>) -> Result<Response, Problem> {
     caller.need(Scope::Read)?;
     let limit = page_length(asked.limit)?;
-    let calls = state.calls.list().into_iter().filter(|call| caller.sees(call.tenant) && asked.after.is_none_or(|after| call.id > after));
+    let calls = state.calls.list().into_iter().filter(|call| {
+        let wanted = asked.subscriber_id.is_none_or(|subscriber| call.subscriber == Some(subscriber));
+        wanted && caller.sees(call.tenant) && asked.after.is_none_or(|after| call.id > after)
+    });
     let most = usize::try_from(limit).unwrap_or(usize::MAX).saturating_add(1);
     Ok(page(calls.take(most).collect(), limit, |call| call.id, shape))
 }

@@ -9,11 +9,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::body::{Asked, Id, page, page_length};
-use crate::callthrough::{Reservation, store};
+use crate::callthrough::store::{self, Filter};
+use crate::callthrough::{Reservation, reservation};
 use crate::http::error::Problem;
 use crate::http::{Caller, State};
 use crate::people::Scope;
-use crate::types::{Refusal, ReservationId, SubscriberId};
+use crate::types::{E164, Refusal, ReservationId, SubscriberId};
 
 pub(super) fn router() -> Router<State> {
     Router::new().route("/reservations", get(list)).route("/reservations/{reservation_id}", get(one).delete(cancel))
@@ -40,6 +41,10 @@ fn shape(reservation: &Reservation) -> Value {
 #[serde(deny_unknown_fields)]
 struct Page {
     subscriber_id: Option<SubscriberId>,
+    access_number: Option<E164>,
+    destination: Option<E164>,
+    state: Option<String>,
+    live: Option<bool>,
     after: Option<ReservationId>,
     limit: Option<u32>,
 }
@@ -47,8 +52,20 @@ struct Page {
 async fn list(From(state): From<State>, Extension(caller): Extension<Caller>, Asked(asked): Asked<Page>) -> Result<Response, Problem> {
     caller.need(Scope::Read)?;
     let limit = page_length(asked.limit)?;
-    let found = store::list(&mut *state.database.read().await?, caller.tenant, asked.subscriber_id, asked.after, limit + 1).await?;
+    let filter = Filter {
+        subscriber: asked.subscriber_id,
+        access_number: asked.access_number,
+        destination: asked.destination,
+        state: asked.state.as_deref().map(reservation_state).transpose()?,
+        live: asked.live,
+    };
+    let found = store::list(&mut *state.database.read().await?, caller.tenant, &filter, asked.after, limit + 1).await?;
     Ok(page(found, limit, |reservation| reservation.id, shape))
+}
+
+fn reservation_state(word: &str) -> Result<reservation::State, Problem> {
+    let message = "No reservation has this state. Write pending, claimed, used, expired, superseded or cancelled.";
+    reservation::State::parse(word).ok_or_else(|| Problem::field("state", message))
 }
 
 async fn one(From(state): From<State>, Extension(caller): Extension<Caller>, Id(id): Id<ReservationId>) -> Result<Json<Value>, Problem> {

@@ -13,6 +13,7 @@ use crate::database::Connection;
 use crate::http::error::Problem;
 use crate::http::{Caller, State};
 use crate::people::Scope;
+use crate::trunk::normalise::number_of;
 use crate::trunk::{Settings, Trunk, TrunkError, store};
 use crate::types::TrunkId;
 
@@ -20,7 +21,10 @@ use crate::types::TrunkId;
 const LONGEST_NAME: usize = 100;
 
 pub(super) fn router() -> Router<State> {
-    Router::new().route("/trunks", get(list).post(create)).route("/trunks/{trunk_id}", get(one).patch(update).delete(remove))
+    Router::new()
+        .route("/trunks", get(list).post(create))
+        .route("/trunks/{trunk_id}", get(one).patch(update).delete(remove))
+        .route("/trunks/{trunk_id}/numbers", get(numbers))
 }
 
 /// What can be changed beside the settings.
@@ -57,6 +61,8 @@ fn shape(state: &State, trunk: &Trunk) -> Value {
         shape.extend(fields);
         shape.insert("calls".to_owned(), json!(state.trunks.in_use(trunk.id)));
         shape.insert("failing".to_owned(), json!(state.trunks.penalised(trunk.id)));
+        let resolved = state.trunks.get(trunk.id).and_then(|known| known.target);
+        shape.insert("resolved".to_owned(), json!(resolved.map(|address| address.to_string())));
     }
     shape
 }
@@ -137,6 +143,27 @@ async fn one(From(state): From<State>, Extension(caller): Extension<Caller>, Id(
     caller.need(Scope::Trunks)?;
     let found = store::get(&mut *state.database.read().await?, id).await?;
     Ok(Json(shape(&state, &found.ok_or_else(|| Problem::not_found("trunk"))?)))
+}
+
+/// A number to try on a trunk's rules.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Typed {
+    typed: String,
+}
+
+/// What a number means when it comes by the trunk, and how it is written when a call goes out there.
+async fn numbers(
+    From(state): From<State>,
+    Extension(caller): Extension<Caller>,
+    Id(id): Id<TrunkId>,
+    Asked(asked): Asked<Typed>,
+) -> Result<Json<Value>, Problem> {
+    caller.need(Scope::Trunks)?;
+    let found = store::get(&mut *state.database.read().await?, id).await?.ok_or_else(|| Problem::not_found("trunk"))?;
+    let read = number_of(&found.settings, &asked.typed);
+    let written = asked.typed.parse().ok().or(read).map(|number| found.write_number(number));
+    Ok(Json(json!({ "typed": asked.typed, "read": read, "written": written })))
 }
 
 async fn update(
