@@ -2,6 +2,7 @@
 //!
 //! `server` listens, bounds and shuts down; `api` is for machines; `softphone` is for phones. Every door says no through `error`.
 
+pub mod admin;
 pub mod api;
 pub mod auth;
 pub mod caller;
@@ -96,5 +97,6 @@ pub struct State {
 /// Every door of `state`, with `softphone` beside the API. What no other door answers is the softphones': their paths are
 /// configuration, and a mistake in one gets a message too.
 pub fn router(state: State, softphone: Router) -> Router {
-    softphone.nest("/api/v1", api::router(state))
+    let api = api::router(state.clone());
+    softphone.nest("/api/v1", api.clone()).merge(admin::router(state, api))
 }

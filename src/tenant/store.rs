@@ -6,6 +6,16 @@ use sqlx::{AnyConnection, Row as _};
 use super::Tenant;
 use crate::types::{TenantId, Timestamp};
 
+/// Most tenants one installation has.
+pub const MOST_TENANTS: i64 = 1000;
+
+/// Every tenant, by name.
+pub async fn all(database: &crate::database::Database) -> Result<Vec<Tenant>, sqlx::Error> {
+    let mut connection = database.read().await?;
+    let rows = sqlx::query("select * from tenant order by name, id limit $1").bind(MOST_TENANTS).fetch_all(&mut *connection).await?;
+    rows.iter().map(tenant).collect()
+}
+
 /// One tenant.
 pub async fn get(connection: &mut AnyConnection, id: TenantId) -> Result<Option<Tenant>, sqlx::Error> {
     let row = sqlx::query("select * from tenant where id = $1").bind(id.to_string()).fetch_optional(connection).await?;

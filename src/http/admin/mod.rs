@@ -1,0 +1,53 @@
+//! The pages under `/admin`: HTML made on the server, one file a page.
+//!
+//! The pages are the API's first customer: a page asks the API in-process as the person who is signed in ([`desk`]) and renders
+//! what it answers. So whatever a page can do a machine can do too, and what keeps tenants apart, writes the audit log, makes a
+//! double click harmless and words a refusal stands in one place. No page needs JavaScript to work.
+
+pub mod asset;
+pub mod desk;
+pub mod form;
+pub mod layout;
+pub mod session;
+pub mod show;
+pub mod table;
+pub mod text;
+
+mod sign_in;
+
+use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::any;
+
+pub use desk::{Desk, Trouble};
+pub use form::{Field, Form, Submitted};
+pub use layout::{Page, Section};
+pub use text::t;
+
+use super::State;
+
+/// What the pages work with: the state of the doors, and the API they ask.
+#[derive(Clone)]
+pub struct House {
+    /// As every door has it.
+    pub state: State,
+    /// The API, asked in-process.
+    pub api: Router,
+}
+
+/// Every page. Those behind the sign-in are let in by their cookie.
+pub fn router(state: State, api: Router) -> Router {
+    let house = House { state, api };
+    let inside = Router::<House>::new()
+        .merge(sign_in::inside())
+        .route("/admin/{*rest}", any(layout::nothing_here))
+        .layer(from_fn_with_state(house.clone(), session::enter));
+    Router::<House>::new()
+        .merge(asset::router())
+        .merge(sign_in::outside())
+        .merge(inside)
+        .layer(from_fn(session::same_origin))
+        .layer(from_fn(layout::headers))
+        .layer(from_fn(text::speak))
+        .with_state(house)
+}

@@ -1,0 +1,85 @@
+// What pages add when the browser runs scripts. Every page works without.
+(() => {
+    const root = document.documentElement;
+    root.classList.add("js");
+    const ready = () => {
+        for (const element of document.querySelectorAll("[data-theme-toggle], [data-menu]")) element.hidden = false;
+        document.querySelector("[data-theme-toggle]")?.addEventListener("click", () => {
+            const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+            root.dataset.theme = dark ? "light" : "dark";
+            document.cookie = `theme=${root.dataset.theme}; Path=/admin; Max-Age=31536000; SameSite=Strict`;
+        });
+        const menu = document.querySelector("[data-menu]");
+        menu?.addEventListener("click", () => {
+            const open = document.getElementById("nav").classList.toggle("open");
+            menu.setAttribute("aria-expanded", String(open));
+        });
+        for (const select of document.querySelectorAll("select[data-submit]")) {
+            select.form.querySelector("button")?.setAttribute("hidden", "");
+            select.addEventListener("change", () => select.form.requestSubmit());
+        }
+        for (const element of document.querySelectorAll("[data-copy]")) {
+            const button = document.createElement("button");
+            button.type = "button";
+            button.className = "plain";
+            button.textContent = "⧉";
+            button.setAttribute("aria-label", "Copy");
+            button.addEventListener("click", async () => {
+                await navigator.clipboard.writeText(element.textContent);
+                button.textContent = "✓";
+            });
+            element.after(button);
+        }
+        if (document.querySelector("[data-live]")) setInterval(refresh, 5000);
+        if (location.hash === "#print") print();
+    };
+    // One press, one request: the second press of an impatient finger is not sent.
+    document.addEventListener("submit", (event) => {
+        const form = event.target;
+        if (form.dataset.sent) return event.preventDefault();
+        if (form.dataset.confirm && !form.dataset.confirmed) {
+            event.preventDefault();
+            ask(form);
+            return;
+        }
+        if (form.method === "post") form.dataset.sent = "1";
+    });
+    addEventListener("pageshow", () => document.querySelectorAll("form[data-sent]").forEach((form) => delete form.dataset.sent));
+    const ask = (form) => {
+        const dialog = document.createElement("dialog");
+        const words = document.createElement("p");
+        words.textContent = form.dataset.confirm;
+        const buttons = document.createElement("div");
+        buttons.className = "buttons";
+        const yes = (form.querySelector("button[type=submit]") ?? form.querySelector("button")).cloneNode(true);
+        yes.type = "button";
+        const no = document.createElement("button");
+        no.type = "button";
+        no.textContent = "Cancel";
+        yes.addEventListener("click", () => { form.dataset.confirmed = "1"; dialog.close(); form.requestSubmit(); });
+        no.addEventListener("click", () => dialog.close());
+        dialog.addEventListener("close", () => dialog.remove());
+        buttons.append(yes, no);
+        dialog.append(words, buttons);
+        document.body.append(dialog);
+        dialog.showModal();
+        no.focus();
+    };
+    // Parts of a page that live: they are asked for again and put in place, unless somebody is working in them.
+    const refresh = async () => {
+        if (document.hidden || document.querySelector("dialog[open]")) return;
+        const answer = await fetch(location.href, { headers: { Accept: "text/html" } }).catch(() => null);
+        if (!answer?.ok || answer.redirected) return;
+        const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+        for (const part of document.querySelectorAll("[data-live]")) {
+            const now = fresh.getElementById(part.id);
+            if (now && !part.contains(document.activeElement) && now.innerHTML !== part.innerHTML) part.replaceChildren(...now.childNodes);
+        }
+    };
+    document.addEventListener("keydown", (event) => {
+        if (event.key !== "/" || event.ctrlKey || event.metaKey || event.target.closest("input, textarea, select")) return;
+        const search = document.querySelector(".filters input");
+        if (search) { event.preventDefault(); search.focus(); }
+    });
+    if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", ready); else ready();
+})();
