@@ -4,6 +4,7 @@ mod callee;
 mod caller;
 mod inside;
 mod outside;
+mod transactions;
 mod words;
 
 use std::collections::{HashMap, VecDeque};
@@ -16,14 +17,10 @@ use super::dialog::invite::{LegState, Parting, Stage};
 use super::dialog::{tag_family, tag_text};
 use super::endpoint::{Source, SourcePolicy, Strangers};
 use super::leg::{Command, Invite, LegEvent, LegId, OutgoingInvite, RequestId, StoredDialog};
-use super::msg::{BRANCH_COOKIE, Host, Message, Response, Status, Tag, Via, screen_response};
+use super::msg::{BRANCH_COOKIE, Host, Message, Status, Tag, Via};
 use super::overload::Gate;
 use super::target::Address;
-use super::transaction::ict::ClientInvite;
-use super::transaction::{
-    Acts, Client, ClientNews, Intervals, Key, Keys, Letter, Machine, Server, ServerInvite, ServerNews, Timers, TransactionId, Transactions,
-    User,
-};
+use super::transaction::{Intervals, Keys, Letter, Timers, TransactionId, Transactions, User};
 use crate::types::{Moment, Random};
 use inside::Asking;
 
@@ -297,52 +294,6 @@ impl Core {
         }
     }
 
-    fn transaction_alarm(&mut self, id: TransactionId, letter: Letter) {
-        let Some(transaction) = self.transactions.get_mut(id) else { return };
-        let user = transaction.user;
-        let mut acts = Acts::default();
-        let intervals = &self.settings.intervals;
-        let news = match &mut transaction.machine {
-            Machine::ClientInvite(machine) => machine.fired(letter, intervals, &mut acts),
-            Machine::Client(machine) => machine.fired(letter, intervals, &mut acts),
-            Machine::ServerInvite(machine) => {
-                machine.fired(letter, intervals, &mut acts);
-                ClientNews::Nothing
-            }
-            Machine::Server(machine) => {
-                machine.fired(letter, &mut acts);
-                ClientNews::Nothing
-            }
-        };
-        self.perform(id, acts);
-        if news == ClientNews::TimedOut {
-            self.failed(user, super::leg::ByWhom::Timeout);
-        }
-    }
-
-    fn not_sent(&mut self, id: TransactionId) {
-        let Some(transaction) = self.transactions.get(id) else { return };
-        let user = transaction.user;
-        // RFC 3261 §8.1.3.1: a transport error of a request is a 503; a response that cannot leave is simply lost.
-        let is_waiting = match &transaction.machine {
-            Machine::ClientInvite(machine) => machine.invite().is_some() && !machine.is_proceeding(),
-            Machine::Client(_) => true,
-            Machine::ServerInvite(_) | Machine::Server(_) => false,
-        };
-        if is_waiting {
-            self.perform(id, Acts { over: true, ..Acts::default() });
-            self.failed(user, super::leg::ByWhom::Transport);
-        }
-    }
-
-    fn failed(&mut self, user: User, by: super::leg::ByWhom) {
-        match user {
-            User::Invite(id) => self.with_leg(id, |core, leg| core.invite_failed(id, leg, by)),
-            User::Request(id, request) => self.with_leg(id, |core, leg| core.request_failed(id, leg, request, by)),
-            User::Parting(_) | User::Nobody => {}
-        }
-    }
-
     fn datagram(&mut self, socket: usize, source: SocketAddr, bytes: Bytes) {
         if self.gate.is_silenced(source.ip(), self.now) && self.classify(source) == Source::Stranger {
             return;
@@ -358,70 +309,6 @@ impl Core {
                     self.send(socket, Address::Socket(to), response.encode(), None);
                 }
             }
-        }
-    }
-
-    fn response(&mut self, source: SocketAddr, message: &Message) {
-        if !screen_response(message) {
-            return;
-        }
-        let Some(status) = message.status() else { return };
-        let via = message.via();
-        let Some(number) = super::transaction::table::branch_number(via.branch()) else { return };
-        let is_cancel = *message.method() == super::msg::Method::Cancel;
-        let Some(id) = self.transactions.find(Key::Client(number, is_cancel)) else { return };
-        let Some(transaction) = self.transactions.get_mut(id) else { return };
-        let user = transaction.user;
-        let mut acts = Acts::default();
-        let intervals = &self.settings.intervals;
-        let is_invite = *message.method() == super::msg::Method::Invite;
-        let news = match &mut transaction.machine {
-            Machine::ClientInvite(machine) if is_invite => {
-                let ack = |invite: &Bytes| {
-                    let invite = Message::parse(invite.clone()).ok()?;
-                    Some(super::msg::Request::ack_for(&invite, message).encode())
-                };
-                machine.response(status.code(), ack, false, intervals, &mut acts)
-            }
-            Machine::Client(machine) if !is_invite => machine.response(status.code(), false, intervals, &mut acts),
-            _ => return,
-        };
-        self.perform(id, acts);
-        if news != ClientNews::Response {
-            return;
-        }
-        match user {
-            User::Invite(leg) => self.with_leg(leg, |core, state| core.invite_response(leg, state, id, source, message)),
-            User::Request(leg, request) => self.with_leg(leg, |core, state| core.request_response(leg, state, id, request, message)),
-            User::Parting(_) | User::Nobody => {}
-        }
-    }
-
-    /// Does what a machine wants.
-    fn perform(&mut self, id: TransactionId, acts: Acts) {
-        let Some(transaction) = self.transactions.get(id) else { return };
-        for bytes in acts.send.into_iter().flatten() {
-            self.out.push_back(Output::Send { socket: transaction.socket, to: transaction.to.clone(), bytes, transaction: Some(id) });
-        }
-        for (letter, after) in acts.arm.into_iter().flatten() {
-            self.timers.arm(self.now + after, Alarm::Transaction(id, letter));
-        }
-        if acts.over
-            && let Some(transaction) = self.transactions.remove(id)
-        {
-            self.ended.push((transaction.user, id));
-        }
-    }
-
-    /// Tells legs that transactions of theirs are over.
-    fn settle(&mut self) {
-        while let Some((user, transaction)) = self.ended.pop() {
-            let Some(leg) = user.leg() else { continue };
-            self.with_leg(leg, |_, leg| {
-                // Server transactions hold no leg.
-                leg.clients = leg.clients.saturating_sub(1);
-                leg.acks.retain(|ack| ack.transaction != transaction);
-            });
         }
     }
 
@@ -467,79 +354,6 @@ impl Core {
 
     fn send(&mut self, socket: usize, to: Address, bytes: Bytes, transaction: Option<TransactionId>) {
         self.out.push_back(Output::Send { socket, to, bytes, transaction });
-    }
-
-    /// Starts a client transaction; `leg` is the one it tells, if any.
-    fn start_client(&mut self, leg: Option<&mut LegState>, user: User, departure: Departure) -> TransactionId {
-        let Departure { socket, to, branch, bytes, kind } = departure;
-        let mut acts = Acts::default();
-        let intervals = &self.settings.intervals;
-        let machine = match kind {
-            Kind::Invite => Machine::ClientInvite(ClientInvite::start(bytes, false, intervals, &mut acts)),
-            Kind::Cancel | Kind::Other => Machine::Client(Client::start(bytes, false, intervals, &mut acts)),
-        };
-        let id = self.transactions.insert(machine, user, socket, to, Key::Client(branch, kind == Kind::Cancel), None);
-        if let Some(leg) = leg {
-            leg.clients += 1;
-        }
-        self.perform(id, acts);
-        id
-    }
-
-    /// Starts a server transaction for a request; an INVITE that goes further hears 100 at once.
-    fn start_server(&mut self, request: &Message, user: User, socket: usize, source: SocketAddr, trying: bool) -> TransactionId {
-        let key = self.keys.server(request, request.method());
-        let merge = request.to_tag().is_none().then(|| self.keys.merge(request));
-        let mut acts = Acts::default();
-        let machine = match (request.method(), trying) {
-            (super::msg::Method::Invite, true) => {
-                let trying = Response::to_from(request, Status::TRYING, None, Some(source)).encode();
-                Machine::ServerInvite(ServerInvite::start(trying, &mut acts))
-            }
-            (super::msg::Method::Invite, false) => Machine::ServerInvite(ServerInvite::quiet()),
-            _ => Machine::Server(Server::default()),
-        };
-        let to = Address::Socket(response_target(&request.via(), source));
-        let id = self.transactions.insert(machine, user, socket, to, Key::Server(key), merge);
-        self.perform(id, acts);
-        id
-    }
-
-    /// Answers in a server transaction; false if it had its final answer.
-    fn respond(&mut self, id: TransactionId, status: Status, response: Bytes) -> bool {
-        let Some(transaction) = self.transactions.get_mut(id) else { return false };
-        let mut acts = Acts::default();
-        let intervals = &self.settings.intervals;
-        let done = match &mut transaction.machine {
-            Machine::ServerInvite(machine) => machine.respond(status.code(), response, false, intervals, &mut acts),
-            Machine::Server(machine) => machine.respond(response, false, intervals, &mut acts),
-            Machine::ClientInvite(_) | Machine::Client(_) => false,
-        };
-        self.perform(id, acts);
-        done
-    }
-
-    /// A repeat of a request that has a transaction.
-    fn repeated(&mut self, id: TransactionId) {
-        let Some(transaction) = self.transactions.get_mut(id) else { return };
-        let user = transaction.user;
-        let mut acts = Acts::default();
-        let news = match &mut transaction.machine {
-            Machine::ServerInvite(machine) => machine.repeated(&mut acts),
-            Machine::Server(machine) => {
-                machine.repeated(&mut acts);
-                ServerNews::Nothing
-            }
-            Machine::ClientInvite(_) | Machine::Client(_) => ServerNews::Nothing,
-        };
-        self.perform(id, acts);
-        if news == ServerNews::RepeatAnswer {
-            match user {
-                User::Invite(leg) => self.with_leg(leg, |core, state| core.repeat_unacked(state, None)),
-                User::Request(leg, request) => self.with_leg(leg, |core, state| core.repeat_unacked(state, Some(request))),
-                User::Parting(_) | User::Nobody => {}
-            }
-        }
     }
 
     fn classify(&self, source: SocketAddr) -> Source {

@@ -1,0 +1,283 @@
+//! What the machine orders, carried out: the books asked, the trunks dialled, the parties told.
+
+use std::borrow::Cow;
+use std::future::Future;
+use std::time::Duration;
+
+use super::super::books::{Authorise, Closing, NotAuthorised, NotExtended};
+use super::super::response;
+use super::super::{Watched, incoming, outgoing};
+use super::{Answered, Attempt, Funded, Running, Then};
+use crate::call::{CallRecord, Cause, Fact, Order, Timer};
+use crate::sip::Leg;
+use crate::trunk::Outcome;
+use crate::types::{E164, Moment, Side};
+
+impl Running {
+    pub(super) async fn carry_out(&mut self, order: Order) -> Then {
+        match order {
+            Order::Screen => self.screen(),
+            Order::Authorise(destination) => self.authorise(destination),
+            Order::Dial(_) => {
+                if !self.dial().await {
+                    return Then::Hear(Fact::NoTrunkLeft);
+                }
+            }
+            Order::Progress(..) => {
+                if let Some(setting_up) = &self.setting_up {
+                    let (early, status, body) = setting_up.progress.clone();
+                    self.a.progress_in(early, status, body, vec![]).await;
+                }
+            }
+            Order::Answer(_) => {
+                self.write_answer().await;
+                let answer = self.setting_up.take().and_then(|setting_up| setting_up.answer);
+                self.a.answer_in(self.confirmed, answer, vec![]).await;
+                self.sip_status = Some(200);
+            }
+            Order::Refuse(_, refusal) => self.refuse_a(response::to_refusal(refusal)).await,
+            Order::HangUp(Side::A, cause) => self.hang_up_a(cause).await,
+            Order::HangUp(Side::B, cause) => self.hang_up_b(cause).await,
+            // The parties' media finds its own way.
+            Order::Bridge => {}
+            Order::Extend => self.extend(),
+            Order::Arm(timer, after) => self.arm(timer, after),
+            Order::Disarm(timer) => self.timers[timer.index()] = None,
+            Order::Tell(event) => {
+                self.board.handle.tell(Watched { call: self.id, event, at: self.board.clock.timestamp() });
+                if event.is_final() {
+                    return Then::Leave;
+                }
+            }
+            Order::Close(record) => self.close(&record).await,
+        }
+        Then::Go
+    }
+
+    /// Whether A has had its 200: from then on nothing is being set up.
+    pub(super) const fn is_answered(&self) -> bool {
+        self.setting_up.is_none()
+    }
+
+    pub(super) fn arm(&mut self, timer: Timer, after: Duration) {
+        self.timers[timer.index()] = Some(self.board.clock.now() + after);
+    }
+
+    pub(super) fn first_timer(&self) -> Option<(Timer, Moment)> {
+        Timer::ALL.into_iter().zip(self.timers).filter_map(|(timer, at)| Some((timer, at?))).min_by_key(|&(_, at)| at)
+    }
+
+    pub(super) fn screen(&mut self) {
+        let early = match self.refused {
+            Some(refusal) => Err(refusal),
+            None => incoming::admit(&self.arrived),
+        };
+        let (database, config, clock) = (self.board.database.clone(), self.board.callthrough.clone(), self.board.clock.clone());
+        self.start(async move {
+            Answered::Screened(match early {
+                Ok((caller, dialled)) => incoming::screen(database, config, clock, caller, dialled).await,
+                Err(refusal) => Err(refusal),
+            })
+        });
+    }
+
+    fn authorise(&mut self, destination: E164) {
+        let Some(reservation) = &self.reservation else { return };
+        let ask = Authorise {
+            call: self.id,
+            subscriber: reservation.subscriber,
+            reservation: Some(reservation.id),
+            caller: self.arrived.caller.number(),
+            dialled: self.arrived.dialled_text.clone(),
+            destination,
+            trunk_in: Some(self.arrived.trunk.name.clone()),
+            sip_call_id: Some(self.arrived.sip_call_id.clone()),
+            began_at: self.entry.facts().began,
+        };
+        let (books, id) = (self.board.books.clone(), self.id);
+        self.start(async move {
+            Answered::Authorised(books.authorise(ask).await.map_err(|no| {
+                if let NotAuthorised::Fault(error) = &no {
+                    tracing::error!(call.id = %id, error, "a call is refused because the books are away; check the database");
+                }
+                no.refusal()
+            }))
+        });
+    }
+
+    fn extend(&mut self) {
+        let (books, id) = (self.board.books.clone(), self.id);
+        self.start(async move {
+            Answered::Extended(match books.extend(id).await {
+                Ok(grant) => Some(grant),
+                Err(NotExtended::Exhausted) => None,
+                Err(NotExtended::Fault(error)) => {
+                    tracing::warn!(call.id = %id, error, "a call could not be extended; it is tried again until its funded time ends");
+                    None
+                }
+            })
+        });
+    }
+
+    /// Both legs' dialogs go to the books before A hears of the answer, so that a restart can hang up and charge whatever a
+    /// killed process left behind. Books that are slow do not keep the parties from each other for long.
+    async fn write_answer(&mut self) {
+        const LONGEST_WAIT: Duration = Duration::from_secs(1);
+        let crate::call::State::Connected { answered_at, grant } = *self.call.state() else { return };
+        let at = self.board.clock.timestamp_at(answered_at);
+        {
+            let mut facts = self.entry.facts();
+            facts.answered = Some(at);
+            facts.funded_until = Some(at + grant.funded);
+        }
+        let dialogs = [self.a.stored_dialog_in(self.confirmed), self.b.as_ref().and_then(Leg::stored_dialog).map(Cow::Borrowed)];
+        let dialogs = serde_json::to_string(&dialogs).expect("dialogs are text and numbers");
+        let (books, id, reservation) = (self.board.books.clone(), self.id, self.reservation.as_ref().map(|one| one.id));
+        self.start(async move {
+            if let Err(error) = books.answered(id, reservation, at, dialogs).await {
+                tracing::error!(call.id = %id, %error, "an answer could not be written down; the record will tell it");
+            }
+            Answered::Written
+        });
+        let until = self.board.clock.now() + LONGEST_WAIT;
+        let Some(mut job) = self.job.take() else { return };
+        tokio::select! {
+            _ = &mut job => {}
+            () = self.board.clock.sleep_until(until) => self.job = Some(job),
+        }
+    }
+
+    /// Starts a piece of work beside the call. Work that is still under way is finished first.
+    fn start(&mut self, work: impl Future<Output = Answered> + Send + 'static) {
+        self.job = Some(match self.job.take() {
+            None => Box::pin(work),
+            Some(before) => Box::pin(async move {
+                before.await;
+                work.await
+            }),
+        });
+    }
+
+    /// Calls B over the next trunk that has room; false if none is left.
+    async fn dial(&mut self) -> bool {
+        let Some(destination) = self.reservation.as_ref().map(|reservation| reservation.destination) else { return false };
+        let Some(setting_up) = &mut self.setting_up else { return false };
+        let candidates = setting_up.candidates.get_or_insert_with(|| {
+            let mut trunks = self.board.trunks.candidates(destination);
+            trunks.reverse();
+            trunks
+        });
+        self.dialled_at = self.board.clock.now();
+        while let Some(trunk) = candidates.pop() {
+            let Ok(slot) = self.board.trunks.begin(&trunk) else {
+                let at = self.board.clock.timestamp_at(self.dialled_at);
+                self.attempts.push(Attempt { trunk: trunk.name.as_str().into(), at, sip_status: None, outcome: "full", millis: 0 });
+                continue;
+            };
+            let (shown, hosts) = (self.board.config.shown_caller, &self.board.hosts);
+            let invite =
+                outgoing::invite(&trunk, &self.arrived, destination, shown, hosts, setting_up.offer.clone(), setting_up.max_forwards);
+            let Some(invite) = invite else { continue };
+            if !self.attempts.is_empty() {
+                self.relay.left(&self.a).await;
+            }
+            setting_up.early.next_trunk();
+            setting_up.said = None;
+            self.b = Some(self.board.endpoint.invite(invite).await);
+            self.entry.facts().trunk_out = Some(trunk.name.as_str().into());
+            self.trunk_out = Some(trunk);
+            self.slots.1 = Some(slot);
+            return true;
+        }
+        false
+    }
+
+    /// Notes how the trunk did that was dialled last.
+    pub(super) fn tried(&mut self, outcome: &'static str, sip_status: Option<u16>, health: Outcome) {
+        let Some(trunk) = &self.trunk_out else { return };
+        self.board.trunks.report(trunk.id, health);
+        let took = self.board.clock.now().since(self.dialled_at);
+        let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let at = self.board.clock.timestamp_at(self.dialled_at);
+        self.attempts.push(Attempt { trunk: trunk.name.as_str().into(), at, sip_status, outcome, millis });
+    }
+
+    async fn refuse_a(&mut self, response: response::Response) {
+        self.sip_status = Some(response.status);
+        let headers = response.headers();
+        self.a.refuse(response.status, response.phrase, headers).await;
+    }
+
+    async fn hang_up_a(&mut self, cause: Cause) {
+        if self.is_answered() {
+            let reason = self.parting.take().unwrap_or_else(|| response::reason(cause));
+            self.a.hang_up(Some(reason)).await;
+        } else {
+            let said = self.setting_up.as_ref().and_then(|setting_up| setting_up.said.as_ref());
+            let response = response::to_cause(cause, said);
+            self.refuse_a(response).await;
+        }
+    }
+
+    async fn hang_up_b(&mut self, cause: Cause) {
+        let Some(b) = self.b.take() else { return };
+        if !self.is_answered() {
+            let health = if cause.another_trunk_may_help() { Outcome::Failed } else { Outcome::Worked };
+            self.tried(cause.code(), None, health);
+        }
+        let reason = self.parting.take().unwrap_or_else(|| response::reason(cause));
+        b.hang_up(Some(reason)).await;
+    }
+
+    /// Settles or releases, and writes the one record.
+    async fn close(&mut self, record: &CallRecord) {
+        // A read that nobody waits for any more is dropped; writes are let finish first, so that the books see them in order.
+        if let Some(job) = self.job.take()
+            && self.entry.facts().answered.is_some()
+        {
+            job.await;
+        }
+        let told = !self.attempts.is_empty() || !self.funded.is_empty();
+        let detail = told.then(|| serde_json::to_string(&Detail { attempts: &self.attempts, funded: &self.funded }).ok()).flatten();
+        let now = self.board.clock.timestamp();
+        let closing = Closing {
+            call: self.id,
+            subscriber: self.reservation.as_ref().map(|reservation| reservation.subscriber),
+            reservation: self.reservation.as_ref().map(|reservation| reservation.id),
+            sip_call_id: Some(std::mem::take(&mut self.arrived.sip_call_id)),
+            caller: self.arrived.caller.number().map(|number| number.to_string()),
+            dialled: std::mem::take(&mut self.arrived.dialled_text),
+            destination: None,
+            trunk_in: Some(self.arrived.trunk.name.clone()),
+            trunk_out: self.trunk_out.as_ref().map(|trunk| trunk.name.clone()),
+            cause: record.cause,
+            side: record.side,
+            sip_status: self.sip_status,
+            late: self.late,
+            began_at: now,
+            progressed_at: None,
+            answered_at: None,
+            ended_at: now,
+            duration: Duration::ZERO,
+            detail,
+        }
+        .with_record(record, &self.board.clock);
+        tracing::info!(
+            call.id = %self.id,
+            cause = record.cause.code(),
+            side = record.side.map(Side::as_str),
+            sip.status = self.sip_status,
+            duration_ms = u64::try_from(closing.duration.as_millis()).unwrap_or(u64::MAX),
+            "call ended"
+        );
+        if let Err(error) = self.board.books.close(closing).await {
+            tracing::error!(call.id = %self.id, %error, "a call's record could not be written; recovery will settle it");
+        }
+    }
+}
+
+#[derive(serde::Serialize)]
+struct Detail<'a> {
+    attempts: &'a [Attempt],
+    funded: &'a [Funded],
+}
