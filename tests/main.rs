@@ -2,6 +2,7 @@
 
 mod api;
 mod arrivals;
+mod browser;
 mod calls;
 mod commands;
 mod geoip;

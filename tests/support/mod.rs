@@ -1,5 +1,6 @@
 //! What the tests against real peers share: the server as a process, SIPp as carrier and destination, the API by HTTP.
 
+pub mod browser;
 pub mod carrier;
 pub mod desk;
 pub mod door;
