@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use callthrough::app::{self, Running};
 use callthrough::config::Config;
-use callthrough::http::key;
+use callthrough::people::key;
 use callthrough::types::{Clock, Random, Timestamp};
 use serde_json::{Value, json};
 

@@ -12,10 +12,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("call", &[]),
     ("geoip", &[]),
     ("tenant", &["database"]),
-    ("people", &["database", "tenant"]),
     ("alert", &["database"]),
     ("rating", &["database"]),
     ("subscriber", &["database"]),
+    ("people", &["database", "tenant", "subscriber"]), // secrets are hashed and sealed as the subscribers' are
     ("trunk", &["database", "sip"]),
     ("cdr", &["database", "rating", "call"]),
     ("stats", &["database", "call", "cdr"]),

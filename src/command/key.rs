@@ -2,7 +2,7 @@
 
 use super::{Failure, Settings, on_runtime};
 use crate::app;
-use crate::http::key;
+use crate::people::key;
 use crate::types::{Clock, Random};
 
 /// What to do with keys.

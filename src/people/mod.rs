@@ -4,12 +4,77 @@
 //! [`Scope`]s it has. A role is a set of scopes. A change is written together with its line in the audit log, in one transaction.
 
 pub mod audit;
+pub mod invitation;
+pub mod key;
+pub mod password;
+pub mod person;
+pub mod sign_in;
 mod store;
+pub mod totp;
 
 use std::collections::BTreeSet;
 use std::fmt;
 
+use sha2::{Digest as _, Sha256};
+
+use crate::database;
 use crate::types::{ApiKeyId, PersonId, TenantId};
+
+/// Why something about people is not done. Every text says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum PeopleError {
+    /// The books.
+    #[error(transparent)]
+    Database(#[from] database::Error),
+    /// What somebody signs in as.
+    #[error("Write a name of 2 to 200 characters without spaces, such as ann@example.com.")]
+    Login,
+    /// What people call somebody.
+    #[error("Write a name of 1 to 200 characters.")]
+    Name,
+    /// Somebody is called that already.
+    #[error("Somebody signs in under this name already. Choose another, or change that person.")]
+    Taken,
+    /// A password that will not do.
+    #[error("{0}")]
+    Password(&'static str),
+    /// Nobody gives what they have not.
+    #[error("You cannot give, change or take away more than you may do yourself. Ask an owner for it.")]
+    MoreThanYou,
+    /// Somebody must be able to get in.
+    #[error("This is the operator's last owner who can sign in. Make another one first.")]
+    LastOwner,
+    /// The link is used, too old, or never was.
+    #[error("This link is used up or too old. Ask whoever sent it for a new one.")]
+    Gone,
+    /// The password was right; the second factor is missing.
+    #[error("Give the code of your authenticator app, or one of your recovery codes.")]
+    CodeNeeded,
+    /// The code is wrong or used.
+    #[error("This code is wrong, too old or used. Wait for the next one and try again.")]
+    CodeWrong,
+    /// There is no second factor to confirm.
+    #[error("No second factor was offered. Ask for one first.")]
+    NothingOffered,
+    /// Sealing needs the key.
+    #[error("The secret of the second factor cannot be sealed or opened: put the right master key back and start the server again.")]
+    NoMasterKey,
+}
+
+impl PeopleError {
+    /// A unique name is taken; everything else stays what it is.
+    fn taken(error: database::Error) -> Self {
+        match error.as_database_error() {
+            Some(broken) if broken.is_unique_violation() => Self::Taken,
+            _ => Self::Database(error),
+        }
+    }
+}
+
+/// What is kept of a random secret.
+fn digest(secret: &str) -> String {
+    crate::subscriber::credential::hex(&Sha256::digest(secret.as_bytes()))
+}
 
 /// One kind of thing somebody may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -39,7 +104,18 @@ pub enum Scope {
     Audit,
 }
 
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
 impl Scope {
+    /// From the way it is written in keys.
+    pub fn parse(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|scope| scope.code() == code)
+    }
+
     /// Every scope, in the order of the list above.
     pub const ALL: [Self; 11] = [
         Self::Read,
@@ -88,6 +164,24 @@ pub enum Role {
 }
 
 impl Role {
+    /// Every role, the one that may most first.
+    pub const ALL: [Self; 4] = [Self::Owner, Self::Billing, Self::Support, Self::ReadOnly];
+
+    /// As it is written in the books and in the API.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Owner => "owner",
+            Self::Billing => "billing",
+            Self::Support => "support",
+            Self::ReadOnly => "read_only",
+        }
+    }
+
+    /// From the word in the books.
+    pub fn parse(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.code() == code)
+    }
+
     /// What the role may do.
     pub fn scopes(self) -> BTreeSet<Scope> {
         let scopes: &[Scope] = match self {

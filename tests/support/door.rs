@@ -69,7 +69,7 @@ impl Door {
     }
 
     async fn onto(state: State, folder: Option<Folder>, bounds: Bounds, more: impl FnOnce(axum::Router) -> axum::Router) -> Self {
-        let (_, key) = http::key::create(&state.database, &state.clock, &state.random, "test").await.unwrap();
+        let (_, key) = callthrough::people::key::create(&state.database, &state.clock, &state.random, "test").await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
         let router = more(http::router(state.clone(), axum::Router::new()));

@@ -13,7 +13,7 @@ use super::serve::{Signals, write_log};
 use super::{Failure, on_runtime};
 use crate::app::{self, Running};
 use crate::config::{Config, Log, LogFormat};
-use crate::http::key;
+use crate::people::key;
 use crate::types::{Clock, Random};
 
 use api::Api;
