@@ -141,6 +141,8 @@ pub async fn start_with(config: Config, clock: Clock, random: Random) -> Result<
         random: random.clone(),
     })
     .await;
+    let proxies = config.softphone.trusted_proxies.clone();
+    let gate = http::Gate::new(&clock, &random, &config.credentials, config.http.requests_a_minute, proxies);
     let state = http::State {
         database: database.clone(),
         clock,
@@ -152,6 +154,7 @@ pub async fn start_with(config: Config, clock: Clock, random: Random) -> Result<
         credentials: config.credentials,
         sealer: Some(sealer),
         calls: calls.clone(),
+        gate,
     };
     let desk = Desk {
         database: database.clone(),

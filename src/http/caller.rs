@@ -1,15 +1,23 @@
 //! Who asks: the principal behind a request to the API or a page, the tenant it works in, and where it comes from.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
-use super::State;
 use super::error::Problem;
+use super::{Peer, State, gate};
 use crate::people::audit::Act;
+use crate::people::person::Person;
+use crate::people::sign_in::{self, SignIn};
 use crate::people::{Principal, Scope};
-use crate::types::{AuditId, TenantId};
+use crate::types::{AuditId, Secret, SignInId, TenantId};
+
+/// The header by which the operator's principals choose the tenant they work in.
+pub const TENANT: &str = "callthrough-tenant";
+/// The last request of a sign-in is kept to the minute.
+const SEEN_TO_THE: Duration = Duration::from_secs(60);
 
 /// Who asks. Handlers find it among the request's extensions.
 #[derive(Debug, Clone)]
@@ -20,16 +28,98 @@ pub struct Caller {
     pub tenant: TenantId,
     /// The client's address, if it is known.
     pub from: Option<IpAddr>,
+    /// The sign-in, where it is a person in a browser.
+    pub sign_in: Option<SignInId>,
+    /// Whether a person gave their password lately; keys need not.
+    pub confirmed: bool,
+}
+
+/// Somebody who is signed in, and what their pages need.
+#[derive(Debug, Clone)]
+pub struct SignedIn {
+    /// Who.
+    pub person: Person,
+    /// The sign-in.
+    pub sign_in: SignIn,
+    /// What forms and scripts send back to show that they are ours.
+    pub csrf: Secret,
+}
+
+/// Who is signed in by the cookie of a request; none without one that holds.
+pub async fn from_cookie(state: &State, headers: &HeaderMap, peer: Option<Peer>) -> Result<Option<(Caller, SignedIn)>, Problem> {
+    let client = state.gate.client(peer, headers);
+    let Some(token) = gate::cookie(client, headers) else { return Ok(None) };
+    let now = state.clock.timestamp();
+    let found = sign_in::find(&mut *state.database.read().await?, token.expose(), now).await?;
+    let Some((person, sign_in)) = found else { return Ok(None) };
+    if now.since(sign_in.seen_at) >= SEEN_TO_THE {
+        let id = sign_in.id;
+        state.database.write(move |tx| Box::pin(async move { sign_in::touch(tx, id, now).await })).await?;
+    }
+    let principal = person.principal();
+    let tenant = working_in(state, &principal, headers).await?;
+    let (id, confirmed) = (sign_in.id, sign_in.confirmed(now));
+    let caller = Caller { principal, tenant, from: Some(client.address), sign_in: Some(id), confirmed };
+    let csrf = sign_in::csrf(token.expose());
+    Ok(Some((caller, SignedIn { person, sign_in, csrf })))
+}
+
+/// Whose books the request is about: the principal's own tenant; for the operator's the one the header names, or the main one.
+pub async fn working_in(state: &State, principal: &Principal, headers: &HeaderMap) -> Result<TenantId, Problem> {
+    let named = headers.get(TENANT).map(|named| named.to_str().unwrap_or_default());
+    chosen(state, principal, named).await
+}
+
+/// The tenant `named`, if the principal may work in it.
+pub async fn chosen(state: &State, principal: &Principal, named: Option<&str>) -> Result<TenantId, Problem> {
+    let Some(named) = named else { return Ok(principal.tenant.unwrap_or(TenantId::MAIN)) };
+    let unknown = || Problem { field: Some("Callthrough-Tenant".into()), ..Problem::not_found("tenant") };
+    let id: TenantId = named.parse().map_err(|_| unknown())?;
+    match principal.tenant {
+        Some(own) if own == id => Ok(id),
+        Some(_) => Err(unknown()),
+        None => {
+            let found = crate::tenant::store::get(&mut *state.database.read().await?, id).await?;
+            found.map(|tenant| tenant.id).ok_or_else(unknown)
+        }
+    }
 }
 
 impl Caller {
     /// Lets them go on only if they may.
     pub fn need(&self, scope: Scope) -> Result<(), Problem> {
         if self.principal.may(scope) {
-            return Ok(());
+            return if scope == Scope::Money { self.need_confirmed() } else { Ok(()) };
         }
         let message = format!("This needs the scope `{}`, which you do not have. Ask an owner for it.", scope.code());
         Err(Problem::new(StatusCode::FORBIDDEN, "not_allowed", message))
+    }
+
+    /// Lets people go on only if they gave their password lately: for money, and for who may do what.
+    pub fn need_confirmed(&self) -> Result<(), Problem> {
+        if self.confirmed {
+            return Ok(());
+        }
+        let message = "Your password was given too long ago for this. Confirm it at POST /session/confirm, then send this again.";
+        Err(Problem::new(StatusCode::FORBIDDEN, "confirm_needed", message))
+    }
+
+    /// In whose books: the tenant's they work in, or the operator's own where those are asked for.
+    pub fn whose(&self, operator: bool) -> Result<Option<TenantId>, Problem> {
+        if !operator {
+            return Ok(Some(self.tenant));
+        }
+        self.need_operator().map(|()| None)
+    }
+
+    /// Whether they are the operator's own, for what nobody else sees.
+    pub const fn is_operator(&self) -> bool {
+        self.principal.tenant.is_none()
+    }
+
+    /// By what their requests are counted.
+    pub(super) fn counted_as(&self) -> String {
+        self.sign_in.map_or_else(|| self.principal.who.to_string(), |id| id.to_string())
     }
 
     /// May they see this? What is nobody's is the operator's to see.
@@ -48,9 +138,22 @@ impl Caller {
 
     /// A line of the audit log for something in the tenant's books.
     pub fn act(&self, state: &State, action: &'static str, target: impl ToString, before: Option<Value>, after: Option<Value>) -> Act {
+        self.act_for(state, Some(self.tenant), action, target, before, after)
+    }
+
+    /// A line of the audit log for something of the tenant's, or of the operator's own.
+    pub fn act_for(
+        &self,
+        state: &State,
+        tenant: Option<TenantId>,
+        action: &'static str,
+        target: impl ToString,
+        before: Option<Value>,
+        after: Option<Value>,
+    ) -> Act {
         Act {
             id: AuditId::new(&state.clock, &state.random),
-            tenant: Some(self.tenant),
+            tenant,
             at: state.clock.timestamp(),
             who: self.principal.who,
             name: self.principal.name.clone(),

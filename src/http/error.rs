@@ -7,6 +7,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::database;
+use crate::people::PeopleError;
 use crate::types::Refusal;
 
 /// When to try again if the books or the server are away for a moment.
@@ -138,6 +139,25 @@ impl From<database::Error> for Problem {
             database::Error::Decode(_) | database::Error::ColumnDecode { .. } | database::Error::ColumnNotFound(_) => Self::fault(&error),
             _ => Self::books_down(&error),
         }
+    }
+}
+
+impl From<PeopleError> for Problem {
+    fn from(error: PeopleError) -> Self {
+        let message = error.to_string();
+        let (status, code) = match error {
+            PeopleError::Database(error) => return error.into(),
+            PeopleError::NoMasterKey => (StatusCode::CONFLICT, "no_master_key"),
+            PeopleError::Login => return Self::field("login", message),
+            PeopleError::Name => return Self::field("name", message),
+            PeopleError::Password(message) => return Self::field("password", message),
+            PeopleError::Taken | PeopleError::LastOwner | PeopleError::NothingOffered => (StatusCode::CONFLICT, "conflict"),
+            PeopleError::MoreThanYou => (StatusCode::FORBIDDEN, "not_allowed"),
+            PeopleError::Gone => (StatusCode::NOT_FOUND, "not_found"),
+            PeopleError::CodeNeeded => (StatusCode::UNAUTHORIZED, "code_needed"),
+            PeopleError::CodeWrong => (StatusCode::UNAUTHORIZED, "code_wrong"),
+        };
+        Self::new(status, code, message)
     }
 }
 

@@ -233,25 +233,7 @@ impl Limits {
         key: K,
         a_minute: u32,
     ) -> Result<(), u64> {
-        const REQUEST: u64 = 1_000_000;
-        if a_minute == 0 {
-            return Ok(());
-        }
-        let full = u64::from(a_minute) * REQUEST;
-        let now = self.clock.now();
-        let bucket = cache.get_with(key, || Arc::new(Mutex::new(Bucket { tokens_micros: full, filled_at: now })));
-        let mut bucket = bucket.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = now.since(bucket.filled_at).min(Duration::from_secs(60));
-        let refill = u64::try_from(waited.as_micros()).unwrap_or(0) * u64::from(a_minute) / 60;
-        bucket.tokens_micros = (bucket.tokens_micros + refill).min(full);
-        bucket.filled_at = now;
-        match bucket.tokens_micros.checked_sub(REQUEST) {
-            Some(left) => {
-                bucket.tokens_micros = left;
-                Ok(())
-            }
-            None => Err(((REQUEST - bucket.tokens_micros) * 60 / u64::from(a_minute)).div_ceil(REQUEST).max(1)),
-        }
+        count(&self.clock, cache, key, a_minute).map(drop)
     }
 
     /// Whether `user` may try to sign in from `source` now; an error says how many seconds to wait.
@@ -286,6 +268,68 @@ impl Limits {
     /// Notes a sign-in that went well: the user's own failures from there are forgiven, the source's are not.
     pub fn succeeded(&self, user: &str, source: Source) {
         self.failures.invalidate(&(Some(user.into()), source));
+    }
+}
+
+/// Takes one request of `key`; how many are left, or how many seconds to wait.
+fn count<K: std::hash::Hash + Eq + Send + Sync + 'static>(
+    clock: &Clock,
+    cache: &Cache<K, Shared<Bucket>>,
+    key: K,
+    a_minute: u32,
+) -> Result<u64, u64> {
+    const REQUEST: u64 = 1_000_000;
+    if a_minute == 0 {
+        return Ok(u64::MAX);
+    }
+    let full = u64::from(a_minute) * REQUEST;
+    let now = clock.now();
+    let bucket = cache.get_with(key, || Arc::new(Mutex::new(Bucket { tokens_micros: full, filled_at: now })));
+    let mut bucket = bucket.lock().unwrap_or_else(PoisonError::into_inner);
+    let waited = now.since(bucket.filled_at).min(Duration::from_secs(60));
+    let refill = u64::try_from(waited.as_micros()).unwrap_or(0) * u64::from(a_minute) / 60;
+    bucket.tokens_micros = (bucket.tokens_micros + refill).min(full);
+    bucket.filled_at = now;
+    match bucket.tokens_micros.checked_sub(REQUEST) {
+        Some(left) => {
+            bucket.tokens_micros = left;
+            Ok(left / REQUEST)
+        }
+        None => Err(((REQUEST - bucket.tokens_micros) * 60 / u64::from(a_minute)).div_ceil(REQUEST).max(1)),
+    }
+}
+
+/// What is left to somebody of the requests of a minute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Allowed {
+    /// Requests a minute; 0 means no bound.
+    pub a_minute: u32,
+    /// Requests that may follow at once.
+    pub left: u64,
+    /// Seconds to wait where this one is too many.
+    pub wait: Option<u64>,
+}
+
+/// The memory of how often each key and sign-in asked. Cheap to clone.
+#[derive(Clone)]
+pub struct Requests {
+    clock: Clock,
+    a_minute: u32,
+    seen: Cache<Box<str>, Shared<Bucket>>,
+}
+
+impl Requests {
+    /// An empty memory.
+    pub fn new(clock: Clock, a_minute: u32) -> Self {
+        Self { clock, a_minute, seen: memory() }
+    }
+
+    /// Counts a request of `who`.
+    pub fn count(&self, who: &str) -> Allowed {
+        match count(&self.clock, &self.seen, who.into(), self.a_minute) {
+            Ok(left) => Allowed { a_minute: self.a_minute, left, wait: None },
+            Err(seconds) => Allowed { a_minute: self.a_minute, left: 0, wait: Some(seconds) },
+        }
     }
 }
 

@@ -6,9 +6,10 @@ pub mod admin;
 pub mod api;
 pub mod auth;
 pub mod caller;
+mod entrance;
 pub mod error;
+pub mod gate;
 pub mod idempotency;
-pub mod key;
 pub mod limits;
 pub mod server;
 pub mod softphone;
@@ -22,6 +23,7 @@ use axum::Router;
 
 pub use caller::Caller;
 pub use error::Problem;
+pub use gate::Gate;
 pub use server::{BodyTime, Bounds, Peer, serve};
 pub use tls::{Certificates, TlsError};
 
@@ -45,12 +47,14 @@ pub struct Config {
     pub tls_key: PathBuf,
     /// Connections at once; more wait.
     pub max_connections: usize,
+    /// Requests a minute of one key or sign-in to the API; 0 means no bound.
+    pub requests_a_minute: u32,
 }
 
 impl Default for Config {
     fn default() -> Self {
         let listen = SocketAddr::from(([127, 0, 0, 1], 8080));
-        Self { listen, tls_certificate: PathBuf::new(), tls_key: PathBuf::new(), max_connections: 4096 }
+        Self { listen, tls_certificate: PathBuf::new(), tls_key: PathBuf::new(), max_connections: 4096, requests_a_minute: 600 }
     }
 }
 
@@ -92,6 +96,8 @@ pub struct State {
     pub sealer: Option<subscriber::Sealer>,
     /// The calls that are up.
     pub calls: b2bua::Handle,
+    /// How often somebody may ask, and how passwords are checked.
+    pub gate: Gate,
 }
 
 /// Every door of `state`, with `softphone` beside the API. What no other door answers is the softphones': their paths are

@@ -39,7 +39,12 @@ pub fn path(token: &Secret) -> String {
 }
 
 /// A new link for `person`; their older ones die. None: a link that makes an owner.
-pub async fn create(tx: &mut Connection, person: Option<PersonId>, clock: &Clock, random: &Random) -> Result<(Secret, Timestamp), PeopleError> {
+pub async fn create(
+    tx: &mut Connection,
+    person: Option<PersonId>,
+    clock: &Clock,
+    random: &Random,
+) -> Result<(Secret, Timestamp), PeopleError> {
     let token = Secret::new(random.alphanumeric(LENGTH));
     let expires_at = clock.timestamp() + LIFE;
     store::replace_invitation(tx, person, &digest(token.expose()), expires_at).await?;

@@ -220,7 +220,8 @@ pub async fn set_password(tx: &mut AnyConnection, id: PersonId, hashed: &Secret)
 
 /// The sealed second factor, the offered one, and the newest step a code was taken of.
 pub async fn totp(connection: &mut AnyConnection, id: PersonId) -> Result<(Option<String>, Option<String>, i64)> {
-    let row = sqlx::query("select totp, totp_offered, totp_step from person where id = $1").bind(id.to_string()).fetch_one(connection).await?;
+    let row =
+        sqlx::query("select totp, totp_offered, totp_step from person where id = $1").bind(id.to_string()).fetch_one(connection).await?;
     Ok((row.try_get("totp")?, row.try_get("totp_offered")?, row.try_get("totp_step")?))
 }
 
@@ -294,7 +295,8 @@ fn read_sign_in(row: &AnyRow) -> Result<SignIn> {
 }
 
 /// What is selected of a sign-in beside its person.
-const SIGN_IN: &str = "sign_in.id as sign_in_id, source, agent, sign_in.created_at_us as sign_in_created_at_us, seen_at_us, confirmed_at_us";
+const SIGN_IN: &str =
+    "sign_in.id as sign_in_id, source, agent, sign_in.created_at_us as sign_in_created_at_us, seen_at_us, confirmed_at_us";
 
 /// The sign-in of a cookie that was not ended, with its person; only if their tenant is enabled.
 pub async fn sign_in(connection: &mut AnyConnection, digest: &str) -> Result<Option<(Person, SignIn)>> {

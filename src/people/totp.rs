@@ -143,14 +143,19 @@ mod tests {
         let shown = current(&secret, now).unwrap();
         let step = accepted(&secret, &format!("{} {}", &shown[..3], &shown[3..]), now, 0).expect("blanks are no matter");
         assert_eq!(accepted(&secret, &shown, now, step), None, "once");
-        assert!(accepted(&secret, &shown, at(1_111_111_111 + 30), 0).is_some() && accepted(&secret, &shown, at(1_111_111_111 - 30), 0).is_some());
+        assert!(
+            accepted(&secret, &shown, at(1_111_111_111 + 30), 0).is_some()
+                && accepted(&secret, &shown, at(1_111_111_111 - 30), 0).is_some()
+        );
         assert_eq!(accepted(&secret, &shown, at(1_111_111_111 + 60), 0), None);
         assert_eq!(accepted(&secret, "", now, 0), None);
     }
 
     #[test]
     fn base_32_there_and_back() {
-        for (bytes, text) in [(&b""[..], ""), (b"f", "MY"), (b"fo", "MZXQ"), (b"foo", "MZXW6"), (b"foob", "MZXW6YQ"), (b"foobar", "MZXW6YTBOI")] {
+        for (bytes, text) in
+            [(&b""[..], ""), (b"f", "MY"), (b"fo", "MZXQ"), (b"foo", "MZXW6"), (b"foob", "MZXW6YQ"), (b"foobar", "MZXW6YTBOI")]
+        {
             assert_eq!(base32(bytes), text);
             assert_eq!(unbase32(text).unwrap(), bytes);
         }

@@ -104,6 +104,8 @@ impl Door {
 }
 
 async fn state(database: Database, clock: Clock, calls: b2bua::Handle) -> State {
+    let credentials = callthrough::subscriber::credential::Config { argon2_memory_kib: 8, argon2_passes: 1 };
+    let gate = http::Gate::new(&clock, &Random::system(), &credentials, 0, Vec::new());
     State {
         trunks: Trunks::load(&database, clock.clone()).await.unwrap(),
         database,
@@ -115,6 +117,7 @@ async fn state(database: Database, clock: Clock, calls: b2bua::Handle) -> State 
         credentials: callthrough::subscriber::credential::Config::default(),
         sealer: None,
         calls,
+        gate,
     }
 }
 
