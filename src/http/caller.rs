@@ -104,12 +104,10 @@ impl Caller {
         Err(Problem::new(StatusCode::FORBIDDEN, "confirm_needed", message))
     }
 
-    /// In whose books: the tenant's they work in, or the operator's own where those are asked for.
-    pub fn whose(&self, operator: bool) -> Result<Option<TenantId>, Problem> {
-        if !operator {
-            return Ok(Some(self.tenant));
-        }
-        self.need_operator().map(|()| None)
+    /// Whose people and keys: the operator's own or those of the tenant they work in. Unless said, whoever is the operator's asks
+    /// for the operator's.
+    pub fn whose(&self, operator: Option<bool>) -> Result<Option<TenantId>, Problem> {
+        if operator.unwrap_or(self.is_operator()) { self.need_operator().map(|()| None) } else { Ok(Some(self.tenant)) }
     }
 
     /// Whether they are the operator's own, for what nobody else sees.

@@ -40,8 +40,7 @@ fn shape(key: &ApiKey) -> Value {
 struct Page {
     after: Option<ApiKeyId>,
     limit: Option<u32>,
-    #[serde(default)]
-    operator: bool,
+    operator: Option<bool>,
 }
 
 async fn list(From(state): From<State>, Extension(caller): Extension<Caller>, Asked(asked): Asked<Page>) -> Result<Response, Problem> {
@@ -84,8 +83,7 @@ struct New {
     scopes: BTreeSet<Scope>,
     #[serde(default)]
     expires_at: Option<Timestamp>,
-    #[serde(default)]
-    operator: bool,
+    operator: Option<bool>,
 }
 
 async fn create(From(state): From<State>, Extension(caller): Extension<Caller>, Body(new, _): Body<New>) -> Result<Response, Problem> {
