@@ -163,20 +163,3 @@ impl Caller {
         }
     }
 }
-
-/// A browser's sign-in.
-#[derive(Debug, Clone)]
-pub struct SignIn {
-    /// The anti-forgery token of its forms.
-    pub csrf: String,
-}
-
-/// Who is signed in by the request's cookie.
-#[expect(clippy::unused_async, reason = "nobody can sign in before there are people")]
-pub async fn from_cookie(
-    _state: &State,
-    _headers: &axum::http::HeaderMap,
-    _peer: Option<super::Peer>,
-) -> Result<Option<(Caller, SignIn)>, Problem> {
-    Ok(None)
-}

@@ -74,7 +74,7 @@ pub async fn enter(From(house): From<House>, mut request: Request, next: Next) -
         }
     }
     let had_flash = flash.is_some();
-    request.extensions_mut().insert(Visit { csrf: sign_in.csrf, flash, theme, tenants });
+    request.extensions_mut().insert(Visit { csrf: sign_in.csrf.expose().to_owned(), flash, theme, tenants });
     request.extensions_mut().insert(caller);
     let mut response = next.run(request).await;
     if had_flash && !response.headers().contains_key(header::SET_COOKIE) {
