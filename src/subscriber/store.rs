@@ -1,11 +1,16 @@
 //! All the room's SQL: subscribers, identities, verified numbers, credentials.
 
+use std::collections::{BTreeSet, HashMap};
+
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 
 use super::number::fold_identity;
 use super::{Credential, Kind, SignIn, Subscriber, VerifiedNumber};
 use crate::types::{CredentialId, E164, Micros, Nanos, Secret, SubscriberId, TenantId, Timestamp};
+
+/// Names one statement looks up.
+const NAMED_AT_ONCE: usize = 500;
 
 /// Adds a subscriber; the account must exist.
 pub async fn create(tx: &mut AnyConnection, subscriber: &Subscriber) -> Result<(), sqlx::Error> {
@@ -84,6 +89,24 @@ pub async fn delete(tx: &mut AnyConnection, id: SubscriberId) -> Result<bool, sq
 pub async fn get(connection: &mut AnyConnection, id: SubscriberId) -> Result<Option<Subscriber>, sqlx::Error> {
     let row = sqlx::query("select * from subscriber where id = $1").bind(id.to_string()).fetch_optional(connection).await?;
     row.as_ref().map(subscriber).transpose()
+}
+
+/// What subscribers are called, for lists that name many; those that are gone are left out.
+pub async fn names(
+    connection: &mut AnyConnection,
+    ids: impl IntoIterator<Item = SubscriberId>,
+) -> Result<HashMap<SubscriberId, String>, sqlx::Error> {
+    let mut names = HashMap::new();
+    let wanted: Vec<_> = ids.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
+    for some in wanted.chunks(NAMED_AT_ONCE) {
+        let places = (1..=some.len()).map(|place| format!("${place}")).collect::<Vec<_>>().join(", ");
+        let query = sqlx::query(sqlx::AssertSqlSafe(format!("select id, name from subscriber where id in ({places})")));
+        for row in some.iter().fold(query, |query, id| query.bind(id.to_string())).fetch_all(&mut *connection).await? {
+            let id: String = row.try_get("id")?;
+            names.extend(id.parse().ok().zip(row.try_get("name")?));
+        }
+    }
+    Ok(names)
 }
 
 /// A tenant's subscribers in the order of their birth; `after` is the id the last page ended with.

@@ -1,5 +1,6 @@
 //! What the pages say. The English sentence is its own key; a catalogue in `texts/` turns it into another language. A test sees
-//! to it that `texts/en.toml` lists every sentence, so that a translator has one file to start from.
+//! to it that `texts/en.toml` and `texts/en.calls.toml` (calls, prices, network) together list every sentence, so that a translator
+//! knows where to start.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -37,8 +38,9 @@ tokio::task_local! {
 
 /// Sentences of each language by their English ones.
 static CATALOGUES: LazyLock<HashMap<Language, HashMap<String, String>>> = LazyLock::new(|| {
-    let read = |text: &str| toml::from_str(text).expect("a catalogue is a table of sentences");
-    HashMap::from([(Language::English, read(include_str!("texts/en.toml")))])
+    let read = |text: &str| toml::from_str::<HashMap<String, String>>(text).expect("a catalogue is a table of sentences");
+    let english = [include_str!("texts/en.toml"), include_str!("texts/en.calls.toml")];
+    HashMap::from([(Language::English, english.into_iter().flat_map(read).collect())])
 });
 
 /// The sentence in the reader's language.

@@ -1,5 +1,7 @@
 //! Reading requests and writing answers alike for every resource.
 
+use std::collections::HashMap;
+
 use axum::Json;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request};
@@ -11,7 +13,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::super::State;
 use super::super::error::Problem;
+use crate::subscriber;
+use crate::types::SubscriberId;
 
 /// Items of a page unless the request asks for fewer or more.
 const PAGE: u32 = 50;
@@ -159,4 +164,21 @@ pub fn page<T, I: std::fmt::Display>(mut found: Vec<T>, limit: u32, id: impl Fn(
     found.truncate(limit);
     let next = found.last().filter(|_| more).map(|last| id(last).to_string());
     Json(serde_json::json!({ "items": found.iter().map(shape).collect::<Vec<_>>(), "next": next })).into_response()
+}
+
+/// What the subscribers of a list are called.
+pub async fn names(state: &State, ids: impl IntoIterator<Item = Option<SubscriberId>>) -> Result<HashMap<SubscriberId, String>, Problem> {
+    let ids: Vec<_> = ids.into_iter().flatten().collect();
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    Ok(subscriber::store::names(&mut *state.database.read().await?, ids).await?)
+}
+
+/// A shape with the name of its subscriber, for those who read rather than join.
+pub fn named(mut shape: Value, subscriber: Option<SubscriberId>, names: &HashMap<SubscriberId, String>) -> Value {
+    if let Value::Object(fields) = &mut shape {
+        fields.insert("subscriber_name".to_owned(), serde_json::json!(subscriber.and_then(|id| names.get(&id))));
+    }
+    shape
 }

@@ -8,7 +8,7 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::body::{Asked, Id, page, page_length};
+use super::body::{Asked, Id, named, names, page, page_length};
 use crate::b2bua::LiveCall;
 use crate::http::error::Problem;
 use crate::http::{Caller, State};
@@ -51,7 +51,9 @@ async fn list(From(state): From<State>, Extension(caller): Extension<Caller>, As
         wanted && caller.sees(call.tenant) && asked.after.is_none_or(|after| call.id > after)
     });
     let most = usize::try_from(limit).unwrap_or(usize::MAX).saturating_add(1);
-    Ok(page(calls.take(most).collect(), limit, |call| call.id, shape))
+    let calls: Vec<_> = calls.take(most).collect();
+    let names = names(&state, calls.iter().map(|call| call.subscriber)).await?;
+    Ok(page(calls, limit, |call| call.id, |call| named(shape(call), call.subscriber, &names)))
 }
 
 async fn one(From(state): From<State>, Extension(caller): Extension<Caller>, Id(id): Id<CallId>) -> Result<Json<Value>, Problem> {
@@ -61,7 +63,8 @@ async fn one(From(state): From<State>, Extension(caller): Extension<Caller>, Id(
         .get(id)
         .filter(|call| caller.sees(call.tenant))
         .ok_or_else(|| Problem::not_found("live call; an ended one is among the CDRs"))?;
-    Ok(Json(shape(&call)))
+    let names = names(&state, [call.subscriber]).await?;
+    Ok(Json(named(shape(&call), call.subscriber, &names)))
 }
 
 /// The call ends as if both had hung up; its CDR says that we did it.

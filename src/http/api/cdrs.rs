@@ -7,7 +7,7 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::body::{Asked, Id, page, page_length};
+use super::body::{Asked, Id, named, names, page, page_length};
 use crate::cdr::store::{self, Filter, Owner};
 use crate::cdr::{self, Posting, Record, Step, Story, cause_word, parse_cause};
 use crate::http::error::Problem;
@@ -69,6 +69,7 @@ fn shape(record: &Record) -> Value {
 /// A record with everything around it: whose it is, what the phone had asked for, the money, and the steps in their order.
 fn whole(story: &Story) -> Value {
     let mut whole = shape(&story.record);
+    whole["subscriber_name"] = json!(story.subscriber_name);
     whole["subscriber"] =
         story.record.subscriber.zip(story.subscriber_name.as_ref()).map_or(Value::Null, |(id, name)| json!({ "id": id, "name": name }));
     whole["reservation"] = story.reservation.as_ref().map_or(Value::Null, |asked| {
@@ -184,7 +185,8 @@ async fn list(From(state): From<State>, Extension(caller): Extension<Caller>, As
     let after = asked.after;
     let filter = asked.filter(&caller)?;
     let records = store::list(&mut *state.database.read().await?, &filter, after, limit + 1).await?;
-    Ok(page(records, limit, |record| record.call, shape))
+    let names = names(&state, records.iter().map(|record| record.subscriber)).await?;
+    Ok(page(records, limit, |record| record.call, |record| named(shape(record), record.subscriber, &names)))
 }
 
 async fn one(From(state): From<State>, Extension(caller): Extension<Caller>, Id(id): Id<CallId>) -> Result<Json<Value>, Problem> {

@@ -8,7 +8,7 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::body::{Asked, Id, page, page_length};
+use super::body::{Asked, Id, named, names, page, page_length};
 use crate::callthrough::store::{self, Filter};
 use crate::callthrough::{Reservation, reservation};
 use crate::http::error::Problem;
@@ -60,7 +60,8 @@ async fn list(From(state): From<State>, Extension(caller): Extension<Caller>, As
         live: asked.live,
     };
     let found = store::list(&mut *state.database.read().await?, caller.tenant, &filter, asked.after, limit + 1).await?;
-    Ok(page(found, limit, |reservation| reservation.id, shape))
+    let names = names(&state, found.iter().map(|reservation| Some(reservation.subscriber))).await?;
+    Ok(page(found, limit, |reservation| reservation.id, |reservation| named(shape(reservation), Some(reservation.subscriber), &names)))
 }
 
 fn reservation_state(word: &str) -> Result<reservation::State, Problem> {
@@ -71,7 +72,9 @@ fn reservation_state(word: &str) -> Result<reservation::State, Problem> {
 async fn one(From(state): From<State>, Extension(caller): Extension<Caller>, Id(id): Id<ReservationId>) -> Result<Json<Value>, Problem> {
     caller.need(Scope::Read)?;
     let found = store::get(&mut *state.database.read().await?, id).await?.filter(|found| found.tenant == caller.tenant);
-    Ok(Json(shape(&found.ok_or_else(|| Problem::not_found("reservation"))?)))
+    let found = found.ok_or_else(|| Problem::not_found("reservation"))?;
+    let names = names(&state, [Some(found.subscriber)]).await?;
+    Ok(Json(named(shape(&found), Some(found.subscriber), &names)))
 }
 
 async fn cancel(From(state): From<State>, Extension(caller): Extension<Caller>, Id(id): Id<ReservationId>) -> Result<StatusCode, Problem> {
