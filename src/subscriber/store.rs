@@ -113,16 +113,19 @@ pub async fn names(
 pub async fn list(
     connection: &mut AnyConnection,
     tenant: TenantId,
+    name: Option<&str>,
     after: Option<SubscriberId>,
     limit: u32,
 ) -> Result<Vec<Subscriber>, sqlx::Error> {
-    let rows = sqlx::query("select * from subscriber where tenant_id = $3 and id > $1 order by id limit $2")
+    let part = name.map(|name| format!("%{}%", name.trim().to_lowercase().replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")));
+    let wanted = if part.is_some() { "and lower(name) like $4 escape '\\'" } else { "" };
+    let statement = format!("select * from subscriber where tenant_id = $3 and id > $1 {wanted} order by id limit $2");
+    let query = sqlx::query(sqlx::AssertSqlSafe(statement))
         .bind(after.map_or_else(String::new, |id| id.to_string()))
         .bind(i64::from(limit))
-        .bind(tenant.to_string())
-        .fetch_all(connection)
-        .await?;
-    rows.iter().map(subscriber).collect()
+        .bind(tenant.to_string());
+    let query = if let Some(part) = part { query.bind(part) } else { query };
+    query.fetch_all(connection).await?.iter().map(subscriber).collect()
 }
 
 /// Who is called `name` at the tenant's door: an identity, or a verified number that is nobody else's there.

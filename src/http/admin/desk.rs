@@ -14,6 +14,7 @@ use super::layout;
 use super::session::Visit;
 use crate::http::Caller;
 use crate::people::Scope;
+use crate::tenant::Tenant;
 
 /// Most bytes of an answer of the API that a page reads.
 const ANSWER: usize = 8 * 1024 * 1024;
@@ -28,6 +29,8 @@ pub struct Desk {
     pub visit: Visit,
     /// The path of the page, for the navigation and for coming back.
     pub path: String,
+    /// The host the browser knows us by.
+    pub host: String,
 }
 
 /// Why the API did not do it, as it told.
@@ -71,7 +74,9 @@ impl FromRequestParts<House> for Desk {
     async fn from_request_parts(parts: &mut Parts, house: &House) -> Result<Self, Response> {
         let found = parts.extensions.get::<Caller>().cloned().zip(parts.extensions.get::<Visit>().cloned());
         let (caller, visit) = found.ok_or_else(|| super::session::to_sign_in(&parts.uri))?;
-        Ok(Self { house: house.clone(), caller, visit, path: parts.uri.path().to_owned() })
+        let named = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        let host = named.or_else(|| parts.uri.authority().map(axum::http::uri::Authority::as_str)).unwrap_or("localhost").to_owned();
+        Ok(Self { house: house.clone(), caller, visit, path: parts.uri.path().to_owned(), host })
     }
 }
 
@@ -79,6 +84,12 @@ impl Desk {
     /// May the reader do this? Pages leave out what they may not.
     pub fn may(&self, scope: Scope) -> bool {
         self.caller.principal.may(scope)
+    }
+
+    /// The tenant whose books the reader works in.
+    pub async fn tenant(&self) -> Option<Tenant> {
+        let mut connection = self.house.state.database.read().await.ok()?;
+        crate::tenant::store::get(&mut connection, self.caller.tenant).await.ok().flatten()
     }
 
     /// Asks the API: `get("/subscribers?limit=20")`.

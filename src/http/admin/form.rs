@@ -251,6 +251,24 @@ impl Field {
     }
 }
 
+/// A form that came back, on a page that has several.
+#[derive(Debug, Clone, Copy)]
+pub struct Again<'f> {
+    /// Which form it is.
+    pub form: &'static str,
+    /// What it said.
+    pub given: &'f Submitted,
+    /// What is wrong with it.
+    pub trouble: &'f Trouble,
+}
+
+impl Again<'_> {
+    /// The status of a page with `again` on it.
+    pub fn status(again: Option<&Self>) -> StatusCode {
+        again.map_or(StatusCode::OK, |again| again.trouble.status)
+    }
+}
+
 /// A form on its page.
 pub struct Form<'f> {
     desk: &'f Desk,
@@ -265,6 +283,7 @@ pub struct Form<'f> {
     once: bool,
     multipart: bool,
     inline: bool,
+    wide: bool,
 }
 
 impl<'f> Form<'f> {
@@ -283,12 +302,19 @@ impl<'f> Form<'f> {
             once: false,
             multipart: false,
             inline: false,
+            wide: false,
         }
     }
 
     /// It came back like this, and this is wrong with it. Say it before the fields.
     pub fn again(self, given: Option<&'f Submitted>, trouble: Option<&'f Trouble>) -> Self {
         Self { given, trouble, ..self }
+    }
+
+    /// As [`Form::again`], on a page with several forms: only if it was this one that came back.
+    pub fn again_as(self, form: &'static str, again: Option<&Again<'f>>) -> Self {
+        let again = again.filter(|again| again.form == form);
+        self.again(again.map(|again| again.given), again.map(|again| again.trouble))
     }
 
     /// A field.
@@ -331,6 +357,11 @@ impl<'f> Form<'f> {
         Self { inline: true, ..self }
     }
 
+    /// Fields side by side where there is room.
+    pub fn wide(self) -> Self {
+        Self { wide: true, ..self }
+    }
+
     /// The form.
     pub fn show(self) -> Markup {
         let at_a_field = |trouble: &Trouble| {
@@ -347,7 +378,7 @@ impl<'f> Form<'f> {
                 .unwrap_or_else(|| house.random.alphanumeric(32))
         });
         html! {
-            form.form.inline[self.inline] method="post" action=(self.action) enctype=[self.multipart.then_some("multipart/form-data")]
+            form.form.inline[self.inline].two[self.wide] method="post" action=(self.action) enctype=[self.multipart.then_some("multipart/form-data")]
                 data-confirm=[self.confirm.as_deref()] {
                 (self.desk.visit.csrf_field())
                 @if let Some(key) = &key { input type="hidden" name="idempotency_key" value=(key); }

@@ -13,14 +13,17 @@ pub mod show;
 pub mod table;
 pub mod text;
 
+mod accounts;
 mod sign_in;
+mod subscriber;
+mod subscribers;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::any;
 
 pub use desk::{Desk, Trouble};
-pub use form::{Field, Form, Submitted};
+pub use form::{Again, Field, Form, Submitted};
 pub use layout::{Page, Section};
 pub use text::t;
 
@@ -40,6 +43,9 @@ pub fn router(state: State, api: Router) -> Router {
     let house = House { state, api };
     let inside = Router::<House>::new()
         .merge(sign_in::inside())
+        .merge(accounts::router())
+        .merge(subscribers::router())
+        .merge(subscriber::router())
         .route("/admin/{*rest}", any(layout::nothing_here))
         .layer(from_fn_with_state(house.clone(), session::enter));
     Router::<House>::new()

@@ -149,6 +149,8 @@ struct Page {
     identity: Option<String>,
     /// Only who has verified this number.
     number: Option<E164>,
+    /// Only those whose name has this in it.
+    name: Option<String>,
 }
 
 async fn list(From(state): From<State>, Extension(caller): Extension<Caller>, Asked(asked): Asked<Page>) -> Result<Response, Problem> {
@@ -158,7 +160,10 @@ async fn list(From(state): From<State>, Extension(caller): Extension<Caller>, As
     let found = match (asked.identity, asked.number) {
         (Some(identity), _) => store::find(&mut connection, caller.tenant, &identity).await?.into_iter().collect(),
         (None, Some(number)) => store::find_by_number(&mut connection, caller.tenant, number).await?,
-        (None, None) => store::list(&mut connection, caller.tenant, asked.after, limit + 1).await?,
+        (None, None) => {
+            let name = asked.name.as_deref().filter(|name| !name.trim().is_empty());
+            store::list(&mut connection, caller.tenant, name, asked.after, limit + 1).await?
+        }
     };
     let mut shapes = Vec::with_capacity(found.len());
     for subscriber in &found {
@@ -170,7 +175,8 @@ async fn list(From(state): From<State>, Extension(caller): Extension<Caller>, As
 /// A subscriber as the API shows it, whole or as one of a list.
 async fn shape(connection: &mut Connection, subscriber: &Subscriber, whole: bool) -> Result<Value, Problem> {
     let account = account(connection, subscriber.tenant, subscriber.account).await?;
-    let mut shape = json!({ "id": subscriber.id, "account_id": subscriber.account });
+    let balance = Money { amount: account.balance, currency: account.currency };
+    let mut shape = json!({ "id": subscriber.id, "account_id": subscriber.account, "balance": balance });
     if let (Value::Object(shape), Value::Object(fields)) = (&mut shape, json!(Fields::of(subscriber, account.currency))) {
         shape.extend(fields);
         if whole {

@@ -1,0 +1,291 @@
+//! Accounts: the list, one with its entries, and the forms that move its money.
+
+use std::collections::BTreeMap;
+
+use axum::Router;
+use axum::extract::{Path, Query};
+use axum::http::{Method, StatusCode};
+use axum::response::{IntoResponse as _, Redirect, Response};
+use axum::routing::get;
+use maud::{Markup, html};
+use serde_json::{Value, json};
+
+use super::House;
+use super::desk::{Desk, Trouble, escaped, query};
+use super::form::{Field, Form, Submitted, filters};
+use super::layout::{Page, Section};
+use super::session::done;
+use super::show;
+use super::table::{Table, pages};
+use super::text::t;
+use crate::people::Scope;
+
+pub(super) fn router() -> Router<House> {
+    Router::new()
+        .route("/admin/accounts", get(list).post(create))
+        .route("/admin/accounts/new", get(new))
+        .route("/admin/accounts/{account_id}", get(one))
+        .route("/admin/accounts/{account_id}/top-up", get(top_up_form).post(top_up))
+        .route("/admin/accounts/{account_id}/adjust", get(adjust_form).post(adjust))
+        .route("/admin/accounts/{account_id}/limit", get(limit_form).post(limit))
+}
+
+async fn list(desk: Desk, Query(asked): Query<BTreeMap<String, String>>) -> Result<Response, Trouble> {
+    let said = |name: &str| asked.get(name).map(|value| value.trim()).unwrap_or_default();
+    if said("q").starts_with("acc_") {
+        return Ok(Redirect::to(&format!("/admin/accounts/{}", escaped(said("q")))).into_response());
+    }
+    let found = desk.get(&format!("/accounts{}", query([("after", said("after"))]))).await?;
+    let rows = found["items"].as_array().into_iter().flatten().map(|account| {
+        let id = account["id"].as_str().unwrap_or_default();
+        vec![
+            html! { a href={ "/admin/accounts/" (id) } { code { (id) } } },
+            show::balance(&account["balance"]),
+            show::balance(&account["held"]),
+            show::balance(&account["credit_limit"]),
+            show::balance(&account["available"]),
+        ]
+    });
+    let table = Table::new(t("Accounts"))
+        .column(t("Account"))
+        .figures(t("Balance"))
+        .figures(t("Held"))
+        .figures(t("Credit limit"))
+        .figures(t("Left to spend"))
+        .empty(t("No accounts yet. One is opened with each new subscriber."))
+        .rows(rows)
+        .show();
+    let search = Field::input("search", "q", t("Account id")).hint(t("Accounts of people are found by their names among the subscribers."));
+    let body = html! {
+        (filters("/admin/accounts", &asked, vec![search]))
+        (table)
+        (pages("/admin/accounts", &[("after", said("after"))], found["next"].as_str()))
+    };
+    let actions = html! { @if desk.may(Scope::Money) {
+        a.button.primary href="/admin/accounts/new" { (t("Open an account")) }
+    } };
+    Ok(Page::new(&desk, Section::Accounts, t("Accounts")).actions(actions).show(body))
+}
+
+async fn new(desk: Desk) -> Response {
+    new_page(&desk, None, None)
+}
+
+fn new_page(desk: &Desk, given: Option<&Submitted>, trouble: Option<&Trouble>) -> Response {
+    let form = Form::new(desk, "/admin/accounts", t("Open the account"))
+        .again(given, trouble)
+        .field(Field::text("currency", t("Currency")).required().hint(t("Three letters, such as EUR. It never changes.")))
+        .field(Field::amount("credit_limit", t("Credit limit")).hint(t("How far below zero it may go. Empty: not at all.")));
+    let status = trouble.map_or(StatusCode::OK, |trouble| trouble.status);
+    let page = Page::new(desk, Section::Accounts, t("Open an account")).under("/admin/accounts", t("Accounts"));
+    page.show_as(status, html! { div.card { (form.show()) } })
+}
+
+async fn create(desk: Desk, form: Submitted) -> Response {
+    let currency = form.text("currency").to_uppercase();
+    let mut body = json!({ "currency": currency });
+    if form.get("credit_limit").is_some() {
+        body["credit_limit"] = form.money("credit_limit", &currency);
+    }
+    match desk.send(Method::POST, "/accounts", &body, None).await {
+        Ok(made) => done(&format!("/admin/accounts/{}", made["id"].as_str().unwrap_or_default()), t("The account is open.")),
+        Err(trouble) => new_page(&desk, Some(&form), Some(&trouble)),
+    }
+}
+
+/// The account as the API tells it.
+async fn account(desk: &Desk, id: &str) -> Result<Value, Trouble> {
+    desk.get(&format!("/accounts/{}", escaped(id))).await
+}
+
+async fn one(desk: Desk, Path(id): Path<String>, Query(asked): Query<BTreeMap<String, String>>) -> Result<Response, Trouble> {
+    let account = account(&desk, &id).await?;
+    let after = asked.get("after").map(String::as_str).unwrap_or_default();
+    let entries = desk.get(&format!("/accounts/{}/entries{}", escaped(&id), query([("after", after)]))).await?;
+    let address = format!("/admin/accounts/{id}");
+    let body = html! {
+        div.figures {
+            (show::figure(t("Balance"), show::balance(&account["balance"]), html! {}))
+            (show::figure(t("Left to spend"), show::balance(&account["available"]), html! { (t("With the credit limit, less what is held")) }))
+            (show::figure(t("Held for calls that are up"), show::balance(&account["held"]), html! {}))
+            (show::figure(t("Credit limit"), show::balance(&account["credit_limit"]), html! {}))
+        }
+        h2 { (t("Movements")) }
+        (entries_table(&entries))
+        (pages(&address, &[("after", after)], next(&entries).as_deref()))
+    };
+    let actions = html! {
+        @if desk.may(Scope::Money) {
+            a.button.primary href={ (address) "/top-up" } { (t("Top up")) }
+            a.button href={ (address) "/adjust" } { (t("Adjust")) }
+            a.button href={ (address) "/limit" } { (t("Credit limit")) }
+        }
+    };
+    let page = Page::new(&desk, Section::Accounts, t("Account")).under("/admin/accounts", t("Accounts")).actions(actions).lead(id);
+    Ok(page.show(body))
+}
+
+/// Where the next page begins; cursors are texts or numbers.
+fn next(found: &Value) -> Option<String> {
+    match &found["next"] {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+/// What moved, newest first.
+pub(super) fn entries_table(entries: &Value) -> Markup {
+    let rows = entries["items"].as_array().into_iter().flatten().map(|entry| {
+        vec![
+            show::time(&entry["at"]),
+            html! { (movement(entry["kind"].as_str().unwrap_or_default())) },
+            show::money(&entry["amount"]),
+            cause(entry),
+            show::text(&entry["note"]),
+        ]
+    });
+    Table::new(t("Movements"))
+        .column(t("When"))
+        .column(t("What"))
+        .figures(t("Amount"))
+        .column(t("Because of"))
+        .column(t("Note"))
+        .empty(t("Nothing has moved yet."))
+        .rows(rows)
+        .show()
+}
+
+/// A cause, as a way there where it has a page.
+fn cause(entry: &Value) -> Markup {
+    match entry["cause"].as_str() {
+        Some(cause) if cause.starts_with("call_") => {
+            html! { a href={ "/admin/cdrs/" (cause.split([':', '/']).next().unwrap_or(cause)) } { (t("the call")) } }
+        }
+        _ => show::text(&entry["cause"]),
+    }
+}
+
+/// Kinds of movements in words.
+fn movement(code: &str) -> &str {
+    match code {
+        "top_up" => t("Top-up"),
+        "adjustment" => t("Adjustment"),
+        "charge" => t("Charge"),
+        "voucher" => t("Voucher"),
+        "transfer" => t("Transfer"),
+        "reversal" => t("Reversal"),
+        "refund" => t("Refund"),
+        other => other,
+    }
+}
+
+/// The page of a form that moves the account's money.
+fn money_page(desk: &Desk, account: &Value, title: &str, form: Form<'_>, trouble: Option<&Trouble>) -> Response {
+    let id = account["id"].as_str().unwrap_or_default();
+    let body = html! {
+        div.grid {
+            div.card { (form.show()) }
+            (show::card(t("The account"), show::facts([
+                (t("Account"), show::id(&account["id"])),
+                (t("Balance"), show::balance(&account["balance"])),
+                (t("Held"), show::balance(&account["held"])),
+                (t("Credit limit"), show::balance(&account["credit_limit"])),
+                (t("Left to spend"), show::balance(&account["available"])),
+            ])))
+        }
+    };
+    let page = Page::new(desk, Section::Accounts, title)
+        .under("/admin/accounts", t("Accounts"))
+        .under(format!("/admin/accounts/{id}"), t("Account"));
+    page.show_as(trouble.map_or(StatusCode::OK, |trouble| trouble.status), body)
+}
+
+fn currency(account: &Value) -> &str {
+    account["currency"].as_str().unwrap_or_default()
+}
+
+fn top_up_page(desk: &Desk, account: &Value, given: Option<&Submitted>, trouble: Option<&Trouble>) -> Response {
+    let id = account["id"].as_str().unwrap_or_default();
+    let form = Form::new(desk, format!("/admin/accounts/{id}/top-up"), t("Top up"))
+        .once()
+        .again(given, trouble)
+        .field(Field::amount("amount", format!("{} ({})", t("Amount"), currency(account))).required())
+        .field(
+            Field::text("payment", t("Payment")).required().hint(t("Its reference at whoever took the money, such as a receipt number.")),
+        )
+        .field(Field::text("note", t("Note")));
+    money_page(desk, account, t("Top up"), form, trouble)
+}
+
+async fn top_up_form(desk: Desk, Path(id): Path<String>) -> Result<Response, Trouble> {
+    Ok(top_up_page(&desk, &account(&desk, &id).await?, None, None))
+}
+
+async fn top_up(desk: Desk, Path(id): Path<String>, form: Submitted) -> Result<Response, Trouble> {
+    let account = account(&desk, &id).await?;
+    let body = json!({ "amount": form.money("amount", currency(&account)), "payment": form.text("payment"), "note": form.text("note") });
+    match desk.send(Method::POST, &format!("/accounts/{}/top_up", escaped(&id)), &body, form.key()).await {
+        Ok(_) => Ok(done(&format!("/admin/accounts/{id}"), t("The account is topped up."))),
+        Err(trouble) => Ok(top_up_page(&desk, &account, Some(&form), Some(&trouble))),
+    }
+}
+
+fn adjust_page(desk: &Desk, account: &Value, given: Option<&Submitted>, trouble: Option<&Trouble>) -> Response {
+    let id = account["id"].as_str().unwrap_or_default();
+    let form = Form::new(desk, format!("/admin/accounts/{id}/adjust"), t("Adjust"))
+        .once()
+        .again(given, trouble)
+        .field(
+            Field::amount("amount", format!("{} ({})", t("Amount"), currency(account)))
+                .required()
+                .hint(t("With a minus to take money away.")),
+        )
+        .field(Field::text("note", t("Reason")).required().hint(t("Above the limit, a second person must approve before it counts.")));
+    money_page(desk, account, t("Adjust"), form, trouble)
+}
+
+async fn adjust_form(desk: Desk, Path(id): Path<String>) -> Result<Response, Trouble> {
+    Ok(adjust_page(&desk, &account(&desk, &id).await?, None, None))
+}
+
+async fn adjust(desk: Desk, Path(id): Path<String>, form: Submitted) -> Result<Response, Trouble> {
+    let account = account(&desk, &id).await?;
+    let body = json!({ "amount": form.money("amount", currency(&account)), "note": form.text("note") });
+    match desk.send(Method::POST, &format!("/accounts/{}/adjust", escaped(&id)), &body, form.key()).await {
+        Ok(answer) => Ok(moved_or_waits(&id, &answer)),
+        Err(trouble) => Ok(adjust_page(&desk, &account, Some(&form), Some(&trouble))),
+    }
+}
+
+/// Back to the account, or to the approval that waits for somebody else.
+fn moved_or_waits(id: &str, answer: &Value) -> Response {
+    match answer["id"].as_str().filter(|answer| answer.starts_with("appr_") || answer.starts_with("apr_")) {
+        Some(_) => done("/admin/approvals", t("It waits for a second person to approve it.")),
+        None => done(&format!("/admin/accounts/{id}"), t("The account is adjusted.")),
+    }
+}
+
+fn limit_page(desk: &Desk, account: &Value, given: Option<&Submitted>, trouble: Option<&Trouble>) -> Response {
+    let id = account["id"].as_str().unwrap_or_default();
+    let form = Form::new(desk, format!("/admin/accounts/{id}/limit"), t("Save")).again(given, trouble).field(
+        Field::amount("credit_limit", format!("{} ({})", t("Credit limit"), currency(account)))
+            .required()
+            .value(account["credit_limit"]["amount"].as_str().unwrap_or_default())
+            .hint(t("How far below zero the account may go.")),
+    );
+    money_page(desk, account, t("Credit limit"), form, trouble)
+}
+
+async fn limit_form(desk: Desk, Path(id): Path<String>) -> Result<Response, Trouble> {
+    Ok(limit_page(&desk, &account(&desk, &id).await?, None, None))
+}
+
+async fn limit(desk: Desk, Path(id): Path<String>, form: Submitted) -> Result<Response, Trouble> {
+    let account = account(&desk, &id).await?;
+    let body = json!({ "credit_limit": form.money("credit_limit", currency(&account)) });
+    match desk.send(Method::PATCH, &format!("/accounts/{}", escaped(&id)), &body, None).await {
+        Ok(_) => Ok(done(&format!("/admin/accounts/{id}"), t("Saved."))),
+        Err(trouble) => Ok(limit_page(&desk, &account, Some(&form), Some(&trouble))),
+    }
+}
