@@ -5,6 +5,7 @@
 //! call's hold, so that a later import never changes a running call. [`Decks`] keeps the tables in memory.
 
 mod deck;
+pub mod explain;
 mod fx;
 pub mod import;
 mod margin;

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 
-use super::deck::{self, Decks, Kind, Shelf};
+use super::deck::{self, Decks, Kind, Quote, Shelf};
+use super::explain::{Explanation, Offer, Source, Talk};
 use super::{Config, DurationRounding, Exchange, FxRate, Periods, Prefix, Rate, Rounding, Table, TableBuilder};
 use crate::database::Database;
-use crate::types::{Currency, DeckId, DeckVersionId, Micros, Nanos, TenantId, Timestamp};
+use crate::types::{Currency, DeckId, DeckVersionId, E164, Micros, MoneyError, Nanos, TenantId, Timestamp};
 
 /// Rates that one statement writes.
 const RATES_A_STATEMENT: usize = 250;
@@ -122,6 +123,109 @@ pub async fn versions(connection: &mut AnyConnection, deck: DeckId) -> Result<Ve
         .fetch_all(connection)
         .await?;
     rows.iter().map(version).collect()
+}
+
+/// One version, published or not.
+pub async fn one_version(connection: &mut AnyConnection, id: DeckVersionId) -> Result<Option<Version>, sqlx::Error> {
+    let row = sqlx::query("select * from deck_version where id = $1").bind(id.to_string()).fetch_optional(connection).await?;
+    row.as_ref().map(version).transpose()
+}
+
+/// The tenant's deck of this name.
+pub async fn named(connection: &mut AnyConnection, tenant: TenantId, name: &str) -> Result<Option<Deck>, sqlx::Error> {
+    let row = sqlx::query("select * from deck where tenant_id = $1 and name = $2")
+        .bind(tenant.to_string())
+        .bind(name)
+        .fetch_optional(connection)
+        .await?;
+    row.as_ref().map(deck).transpose()
+}
+
+/// A prefix near a number: it fits, or almost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Relative {
+    /// The digits.
+    pub prefix: String,
+    /// What the deck calls them.
+    pub name: String,
+    /// Price a minute.
+    pub per_minute: Nanos,
+}
+
+/// Digits that sort after every prefix that begins as what stands before them.
+const AFTER_ALL: &str = "9999999999999999";
+/// Longer prefixes on either side of a number that are told.
+const NEIGHBOURS: i64 = 2;
+
+/// The prefixes of a version that fit a number, and the nearest longer ones below `matched` that do not.
+pub async fn relatives(
+    connection: &mut AnyConnection,
+    version: DeckVersionId,
+    number: &str,
+    matched: &str,
+) -> Result<Vec<Relative>, sqlx::Error> {
+    let read = |row: &AnyRow| {
+        Ok(Relative {
+            prefix: row.try_get("prefix")?,
+            name: row.try_get("name")?,
+            per_minute: Nanos::new(row.try_get("per_minute_nanos")?),
+        })
+    };
+    // Always as many places, so that it is one prepared statement; a short number repeats its whole.
+    let places = (2..17).map(|place| format!("${place}")).collect::<Vec<_>>().join(", ");
+    let sql = format!("select * from rate where version_id = $1 and prefix in ({places}) order by prefix");
+    let mut query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(version.to_string());
+    for length in 1..16 {
+        query = query.bind(number.get(..length).unwrap_or(number));
+    }
+    let mut found = query.fetch_all(&mut *connection).await?.iter().map(read).collect::<Result<Vec<_>, sqlx::Error>>()?;
+    for sql in [
+        "select * from rate where version_id = $1 and prefix > $2 and prefix < $3 order by prefix desc limit $4",
+        "select * from rate where version_id = $1 and prefix > $3 and prefix < $2 order by prefix limit $4",
+    ] {
+        let bound = if sql.contains("desc") { matched.to_owned() } else { format!("{matched}{AFTER_ALL}") };
+        let rows = sqlx::query(sql).bind(version.to_string()).bind(bound).bind(number).bind(NEIGHBOURS).fetch_all(&mut *connection).await?;
+        for row in &rows {
+            let near = read(row)?;
+            if !number.starts_with(&near.prefix) {
+                found.push(near);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Where the prices of a quote are from, as the books tell it.
+pub async fn source(connection: &mut AnyConnection, quote: &Quote) -> Result<Source, sqlx::Error> {
+    let deck = get(&mut *connection, quote.deck).await?;
+    let version = one_version(connection, quote.version).await?;
+    Ok(Source::of(quote, deck.as_ref(), version.as_ref()))
+}
+
+/// Explains a talk to `number` under `quote`; `carriers` are the trunks that may take it with their decks' prices.
+pub async fn explain(
+    connection: &mut AnyConnection,
+    number: Option<E164>,
+    quote: &Quote,
+    talk: Talk,
+    carriers: Vec<(String, Option<Quote>)>,
+) -> Result<Result<Explanation, MoneyError>, sqlx::Error> {
+    let digits = number.map_or_else(|| quote.prefix.clone(), E164::digits);
+    let relatives = relatives(&mut *connection, quote.version, &digits, &quote.prefix).await?;
+    let mut offers = Vec::with_capacity(carriers.len());
+    for (trunk, quote) in carriers {
+        let quote = match quote {
+            Some(quote) => {
+                let source = source(&mut *connection, &quote).await?;
+                Some((quote, source))
+            }
+            None => None,
+        };
+        offers.push(Offer { trunk, quote });
+    }
+    let exchange = Exchange::new(fx_rates(&mut *connection).await?);
+    let source = source(connection, quote).await?;
+    Ok(super::explain::explain(number, quote, source, talk, relatives, offers, &exchange))
 }
 
 /// Writes a version that nobody sees until [`publish`]. Its number is the next; two imports at once cannot have the same.
