@@ -22,8 +22,10 @@ use crate::callthrough;
 use crate::cdr::Record;
 use crate::database::Database;
 use crate::ledger::{self, Draft, LedgerError};
-use crate::rating::{Decks, Quote};
-use crate::types::{CallId, Clock, E164, HoldId, Micros, PostingId, Random, Refusal, ReservationId, Side, SubscriberId, Timestamp};
+use crate::rating::{self, Charge, Decks, Quote};
+use crate::types::{
+    CallId, Clock, DeckId, E164, HoldId, Micros, Money, PostingId, Random, Refusal, ReservationId, Side, SubscriberId, Timestamp,
+};
 
 /// A call that was alive this long before a crash is charged up to here beyond its last heartbeat (money, M5).
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -49,6 +51,19 @@ pub struct Authorise {
     pub trunk_in: Option<String>,
     /// When the INVITE arrived.
     pub began_at: Timestamp,
+    /// The carriers' decks of the trunks that may take it onward, in their order; none for a trunk whose costs nobody knows.
+    pub cost_decks: Vec<Option<DeckId>>,
+}
+
+/// What a trunk takes for a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cost {
+    /// Nobody knows.
+    Unknown,
+    /// This much; it leaves a margin.
+    Known(Box<Quote>),
+    /// More than the tariff does, or nobody can tell: this trunk does not get the call.
+    TooMuch,
 }
 
 /// A call that is let in and paid for.
@@ -58,6 +73,8 @@ pub struct Authorised {
     pub grant: Grant,
     /// The price, as copied into the hold.
     pub quote: Quote,
+    /// What each trunk takes, in the order of [`Authorise::cost_decks`].
+    pub costs: Vec<Cost>,
     /// It came after the reservation's expiry, within grace.
     pub late: bool,
     /// The longest this call may last, by the subscriber's limits.
@@ -136,6 +153,9 @@ pub struct Closing {
     pub ended_at: Timestamp,
     /// Answer to end by the steady clock.
     pub duration: Duration,
+    /// What the trunk it left by takes, if anybody knows.
+    #[serde(default)]
+    pub cost: Option<Box<Quote>>,
     /// JSON: attempts per trunk and the like.
     pub detail: Option<String>,
 }
@@ -154,6 +174,15 @@ impl Closing {
         self.duration = record.duration();
         self
     }
+}
+
+/// The way a call goes on.
+#[derive(Debug, Clone)]
+pub struct Leaving {
+    /// By which trunk.
+    pub trunk: String,
+    /// What it takes, if anybody knows.
+    pub cost: Option<Box<Quote>>,
 }
 
 /// What a closed call cost.
@@ -325,17 +354,21 @@ impl Books {
         }
     }
 
-    /// Writes down that B answered, with what a recovery needs to hang up: JSON of both dialogs. Uses the reservation up.
+    /// Writes down that B answered, with what a recovery needs to hang up and to pay the carrier: JSON of both dialogs, the
+    /// trunk it leaves by. Uses the reservation up.
     pub async fn answered(
         &self,
         call: CallId,
         reservation: Option<ReservationId>,
         at: Timestamp,
         dialogs: String,
+        leaving: Option<Leaving>,
     ) -> Result<(), BooksError> {
         let now = self.0.clock.timestamp();
         let work = self.0.database.write(move |tx| {
-            Box::pin(async move { statements::answered(tx, call, reservation, at, dialogs, now).await.map_err(LedgerError::from) })
+            Box::pin(
+                async move { statements::answered(tx, call, reservation, at, (dialogs, leaving), now).await.map_err(LedgerError::from) },
+            )
         });
         work.await.map_err(BooksError::from)
     }
@@ -469,6 +502,10 @@ async fn authorise(tx: &mut AnyConnection, books: &Inner, ask: &Authorise, waite
         tracing::error!(subscriber.id = %ask.subscriber, deck.id = %quote.deck, "the deck is in another currency than the account");
         return Err(Refusal::NoRate.into());
     }
+    let costs = costs(&books.decks, ask, &quote, quote.rate.first_secs.max(config.slice_secs), now);
+    if !costs.is_empty() && costs.iter().all(|cost| *cost == Cost::TooMuch) {
+        return Err(Refusal::NoMargin.into());
+    }
     let slice = ledger::hold::authorise(config, &standing.limits, &standing.account, &standing.usage, &quote.rate)??;
     let hold = HoldId::new(&books.clock, &books.random);
     statements::begin(tx, &books.setup.node, ask, standing.account.id, (hold, &slice, &quote), now).await?;
@@ -476,7 +513,31 @@ async fn authorise(tx: &mut AnyConnection, books: &Inner, ask: &Authorise, waite
         return Err(Refusal::BooksDown.into());
     }
     let grant = Grant { hold, funded: Duration::from_secs(slice.funded_secs.into()), more: slice.more };
-    Ok(Authorised { grant, quote, late, longest: Duration::from_secs(standing.limits.longest_call_secs.into()) })
+    Ok(Authorised { grant, quote, costs, late, longest: Duration::from_secs(standing.limits.longest_call_secs.into()) })
+}
+
+/// What each trunk takes for the call, and whether its first slice leaves a margin (spec: money, section 6).
+fn costs(decks: &Decks, ask: &Authorise, sell: &Quote, secs: u32, now: Timestamp) -> Vec<Cost> {
+    let exchange = &decks.shelf().exchange;
+    let cost = |deck: &Option<DeckId>| {
+        let Some(deck) = *deck else { return Cost::Unknown };
+        let Some(buy) = decks.cost(deck, ask.destination, now) else {
+            tracing::warn!(call.id = %ask.call, deck.id = %deck, "a trunk is left out: its carrier's deck has no price for the number; import one");
+            return Cost::TooMuch;
+        };
+        match rating::check(sell, &buy, exchange, secs, now) {
+            Ok(_) => Cost::Known(Box::new(buy)),
+            Err(rating::NoMargin::Loss) => {
+                tracing::info!(call.id = %ask.call, deck.id = %deck, buy.prefix = buy.prefix, sell.prefix = sell.prefix, "a trunk is left out: it takes more than the tariff does");
+                Cost::TooMuch
+            }
+            Err(error) => {
+                tracing::error!(call.id = %ask.call, deck.id = %deck, %error, "a trunk is left out: its margin cannot be computed");
+                Cost::TooMuch
+            }
+        }
+    };
+    ask.cost_decks.iter().map(cost).collect()
 }
 
 async fn extend(tx: &mut AnyConnection, books: &Inner, call: CallId) -> Result<Option<Grant>, Undone> {
@@ -504,6 +565,8 @@ async fn close(tx: &mut AnyConnection, books: &Inner, closing: Closing) -> Resul
         return Ok(Closed::Already);
     }
     let (call, answered) = (closing.call, closing.answered_at.is_some());
+    let mut closing = closing;
+    let buy = closing.cost.take();
     let mut record = record(closing);
     let mut posting = None;
     let mut settled = None;
@@ -518,15 +581,28 @@ async fn close(tx: &mut AnyConnection, books: &Inner, closing: Closing) -> Resul
         settled = answered.then_some(charge.amount);
         record.account = Some(hold.account);
         record.subscriber = Some(hold.subscriber);
-        if charge.amount > Micros::ZERO {
-            let draft = Draft::charge(hold.account, call, hold.id, charge.amount)?;
-            let id = PostingId::new(&books.clock, &books.random);
-            posting = Some(draft.post(id, hold.posting_seq + 1, now, hold.quote.currency, hold.posting_hash)?);
-        }
+        record.cost = carrier_cost(buy.filter(|_| answered), &record)?;
+        let cost = record.cost.as_ref().map(|(quote, charge)| Money { amount: charge.amount, currency: quote.currency });
+        let cost = cost.filter(|cost| cost.amount > Micros::ZERO);
+        let id = PostingId::new(&books.clock, &books.random);
+        let post = |draft: Draft| draft.post(id, hold.posting_seq + 1, now, hold.quote.currency, hold.posting_hash);
+        posting = match (charge.amount > Micros::ZERO, cost) {
+            (true, None) => Some(post(Draft::charge(hold.account, call, hold.id, charge.amount)?)?),
+            (true, Some(cost)) => Some(post(Draft::charge(hold.account, call, hold.id, charge.amount)?)?.with_carrier(cost)?),
+            (false, Some(cost)) => Some(post(Draft::carrier_cost(hold.account, call, hold.id))?.with_carrier(cost)?),
+            (false, None) => None,
+        };
         record.charged = Some((hold.quote, charge));
     }
     statements::end(tx, &record, settled, posting.as_ref(), &ending, now).await?;
     Ok(Closed::Written(settled.unwrap_or_default()))
+}
+
+/// What the carrier takes for a call that was answered.
+fn carrier_cost(buy: Option<Box<Quote>>, record: &Record) -> Result<Option<(Quote, Charge)>, LedgerError> {
+    let Some((buy, answered_at)) = buy.zip(record.answered_at) else { return Ok(None) };
+    let charge = rating::cost(&buy, record.duration, answered_at)?;
+    Ok(Some((*buy, charge)))
 }
 
 fn record(closing: Closing) -> Record {
@@ -552,6 +628,7 @@ fn record(closing: Closing) -> Record {
         ended_at: closing.ended_at,
         duration: closing.duration,
         charged: None,
+        cost: None,
         detail: closing.detail,
     }
 }

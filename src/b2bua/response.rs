@@ -50,6 +50,7 @@ pub(super) fn to_refusal(refusal: Refusal) -> Response {
         Refusal::NoSuchNumber => (404, 1, "The destination is not a number that can be dialled", None),
         Refusal::Emergency => (403, 21, "Emergency numbers are not routed: dial them with the phone itself", None),
         Refusal::Barred | Refusal::HighRisk => (403, 21, "The destination is not allowed for this subscriber", None),
+        Refusal::NoMargin => (403, 21, "The destination cannot be reached at the price of the tariff", None),
         Refusal::NoRate => (403, 21, "There is no price for the destination in the tariff, or it is above the subscriber's limit", None),
         Refusal::NotEnoughCredit => (403, 21, "Not enough credit for this call: top up", None),
         Refusal::SpendCap => (403, 21, "The spending limit of the day is reached: call again tomorrow or raise it", None),

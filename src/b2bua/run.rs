@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::books::Cost;
 use super::early::Early;
 use super::handle::Entry;
 use super::incoming::Arrived;
@@ -16,6 +17,7 @@ use super::response::Said;
 use super::{Board, LiveCall, incoming};
 use crate::call::{Call, Fact, Grant, Limits, Order, Timer};
 use crate::callthrough::Reservation;
+use crate::rating::Quote;
 use crate::sip::{Body, EarlyDialogId, Incoming, Leg, Reason};
 use crate::trunk::{Slot, Trunk};
 use crate::types::{CallId, Moment, Refusal, Timestamp};
@@ -67,8 +69,8 @@ type Job = Pin<Box<dyn Future<Output = Answered> + Send>>;
 struct SettingUp {
     offer: Option<Body>,
     max_forwards: u8,
-    /// The trunks still to try, the next one last.
-    candidates: Option<Vec<Arc<Trunk>>>,
+    /// The trunks still to try with what each takes, the next one last.
+    candidates: Vec<(Arc<Trunk>, Option<Box<Quote>>)>,
     /// What B's side said last, to be passed to A in one of its early dialogs.
     progress: (EarlyDialogId, u16, Option<Body>),
     early: Early,
@@ -127,6 +129,8 @@ struct Running {
     a_alive: bool,
     b: Option<Leg>,
     trunk_out: Option<Arc<Trunk>>,
+    /// What it takes, if anybody knows.
+    cost: Option<Box<Quote>>,
     dialled_at: Moment,
     attempts: Vec<Attempt>,
     funded: Vec<Funded>,
@@ -186,7 +190,7 @@ impl Running {
             setting_up: Some(Box::new(SettingUp {
                 offer: invite.body,
                 max_forwards: invite.max_forwards,
-                candidates: None,
+                candidates: Vec::new(),
                 progress: (EarlyDialogId::FIRST, 180, None),
                 early: Early::default(),
                 answer: None,
@@ -196,6 +200,7 @@ impl Running {
             a_alive: true,
             b: None,
             trunk_out: None,
+            cost: None,
             dialled_at: now,
             attempts: Vec::new(),
             funded: Vec::new(),
@@ -273,6 +278,7 @@ impl Running {
             Answered::Authorised(Err(refusal)) => Some(Fact::Declined(refusal)),
             Answered::Authorised(Ok(authorised)) => {
                 self.late = authorised.late;
+                self.leave_out(authorised.costs);
                 self.note_funded(&authorised.grant);
                 Some(Fact::Authorised { grant: authorised.grant, longest: authorised.longest })
             }
@@ -285,6 +291,29 @@ impl Running {
                 Some(Fact::Extended(grant))
             }
         }
+    }
+
+    /// Leaves out the trunks that would carry the call at a loss, and keeps what the others take.
+    fn leave_out(&mut self, costs: Vec<Cost>) {
+        let Some(setting_up) = &mut self.setting_up else { return };
+        let at = self.board.clock.timestamp();
+        let mut costs = costs.into_iter();
+        for (trunk, _) in std::mem::take(&mut setting_up.candidates) {
+            match costs.next().unwrap_or(Cost::Unknown) {
+                Cost::Unknown => setting_up.candidates.push((trunk, None)),
+                Cost::Known(quote) => setting_up.candidates.push((trunk, Some(quote))),
+                Cost::TooMuch => {
+                    self.attempts.push(Attempt {
+                        trunk: trunk.name.as_str().into(),
+                        at,
+                        sip_status: None,
+                        outcome: "no_margin",
+                        millis: 0,
+                    });
+                }
+            }
+        }
+        setting_up.candidates.reverse();
     }
 
     fn note_funded(&mut self, grant: &Grant) {

@@ -61,6 +61,7 @@ const fn refusal_word(refusal: Refusal) -> &'static str {
         Refusal::Barred => "barred",
         Refusal::HighRisk => "high_risk",
         Refusal::NoRate => "no_rate",
+        Refusal::NoMargin => "no_margin",
         Refusal::NotEnoughCredit => "not_enough_credit",
         Refusal::SpendCap => "spend_cap",
         Refusal::TooManyCalls => "too_many_calls",

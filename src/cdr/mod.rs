@@ -62,6 +62,8 @@ pub struct Record {
     pub duration: Duration,
     /// What it cost, under which rate; none if it never got that far.
     pub charged: Option<(Quote, Charge)>,
+    /// What the carrier it left by takes for it, under which rate; none if nobody knows.
+    pub cost: Option<(Quote, Charge)>,
     /// JSON: attempts per trunk, anything a reader at three in the morning wants.
     pub detail: Option<String>,
 }

@@ -58,13 +58,15 @@ pub struct Filter {
 pub fn insert(script: &mut Script, record: &Record) {
     let time = |at: Timestamp| at.as_micros();
     let (quote, charge) = record.charged.as_ref().map(|(quote, charge)| (quote, charge)).unzip();
+    let (buy, cost) = record.cost.as_ref().map(|(quote, charge)| (quote, charge)).unzip();
     script.add(
         "insert into cdr (call_id, subscriber_id, account_id, reservation_id, sip_call_id, caller, dialled, destination, trunk_in,
              trunk_out, cause, side, sip_status, late, began_at_us, progressed_at_us, answered_at_us, ended_at_us, duration_ns,
-             billed_secs, currency, charge_micros, charge_numerator, rounding, rate, detail, tenant_id)
+             billed_secs, currency, charge_micros, charge_numerator, rounding, rate, detail, tenant_id,
+             cost_micros, cost_numerator, cost_billed_secs, cost_currency, cost_rate)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26,
              coalesce((select tenant_id from subscriber where id = $2), (select tenant_id from access_number where number = $8),
-             $27))
+             $27), $28, $29, $30, $31, $32)
          on conflict (call_id) do nothing",
         [
             record.call.to_string().into(),
@@ -94,6 +96,11 @@ pub fn insert(script: &mut Script, record: &Record) {
             quote.and_then(|quote| serde_json::to_string(quote).ok()).into(),
             record.detail.clone().into(),
             TenantId::MAIN.to_string().into(), // what is nobody's is the house's
+            cost.map(|cost| cost.amount.get()).into(),
+            cost.map(|cost| cost.numerator.to_string()).into(),
+            cost.map(|cost| i64::try_from(cost.billed_secs).unwrap_or(i64::MAX)).into(),
+            buy.map(|quote| quote.currency.as_str().to_owned()).into(),
+            buy.and_then(|quote| serde_json::to_string(quote).ok()).into(),
         ],
     );
 }
@@ -285,8 +292,21 @@ pub(crate) fn read(row: &AnyRow) -> Result<Record, sqlx::Error> {
         ended_at: Timestamp::from_micros(number("ended_at_us")?),
         duration: Duration::from_nanos(u64::try_from(number("duration_ns")?).map_err(damaged("duration_ns"))?),
         charged: quote.zip(numerator).map(|(quote, numerator)| (quote, Charge { billed_secs, numerator, amount })),
+        cost: cost(row)?,
         detail: text("detail")?,
     })
+}
+
+/// What the carrier takes, if the row says.
+fn cost(row: &AnyRow) -> Result<Option<(Quote, Charge)>, sqlx::Error> {
+    let Some(json) = row.try_get::<Option<String>, _>("cost_rate")? else { return Ok(None) };
+    let quote = serde_json::from_str(&json).map_err(damaged("cost_rate"))?;
+    let charge = Charge {
+        billed_secs: u64::try_from(row.try_get::<i64, _>("cost_billed_secs")?).map_err(damaged("cost_billed_secs"))?,
+        numerator: row.try_get::<String, _>("cost_numerator")?.parse().map_err(damaged("cost_numerator"))?,
+        amount: Micros::new(row.try_get("cost_micros")?),
+    };
+    Ok(Some((quote, charge)))
 }
 
 /// A text column that may be null as a value.

@@ -246,6 +246,7 @@ mod tests {
             ended_at: at(68),
             duration: Duration::from_secs(61),
             charged: None,
+            cost: None,
             detail: Some(detail.to_string()),
         };
         let story = Story { record, subscriber_name: None, reservation: None, hold: None, postings: Vec::new() };

@@ -21,6 +21,7 @@ pub const fn status(refusal: Refusal) -> StatusCode {
         | Refusal::Barred
         | Refusal::HighRisk
         | Refusal::NoRate
+        | Refusal::NoMargin
         | Refusal::NotEnoughCredit
         | Refusal::SpendCap
         | Refusal::SignInFailed
@@ -45,6 +46,7 @@ pub const fn message(refusal: Refusal) -> &'static str {
         Refusal::NoRate => {
             "The tariff has no price for this destination, or its price is above the limit. Import a rate, or raise the limit."
         }
+        Refusal::NoMargin => "No carrier takes calls to this destination below its price. Raise the price, or find a cheaper carrier.",
         Refusal::NotEnoughCredit => "The credit does not pay for this call. Top up the account.",
         Refusal::SpendCap => "The spending limit of the day is reached. Wait for midnight UTC, or raise the limit.",
         Refusal::TooManyCalls => "Too many calls at once. End one first.",

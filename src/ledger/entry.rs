@@ -1,8 +1,10 @@
 //! Double entry: what a movement is made of, and its link in the chain.
 
+use std::collections::BTreeMap;
+
 use sha2::{Digest as _, Sha256};
 
-use crate::types::{AccountId, CallId, Currency, HoldId, Micros, MoneyError, PostingId, Timestamp};
+use crate::types::{AccountId, CallId, Currency, HoldId, Micros, Money, MoneyError, PostingId, Timestamp};
 
 /// The books an entry may stand in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -69,6 +71,8 @@ pub enum Kind {
     Bonus,
     /// A call: subscriber to revenue.
     Charge,
+    /// A carrier's part of a call that was free for the caller: cost to payable.
+    CarrierCost,
 }
 
 impl Kind {
@@ -79,12 +83,13 @@ impl Kind {
             Self::Adjustment => "adjustment",
             Self::Bonus => "bonus",
             Self::Charge => "charge",
+            Self::CarrierCost => "carrier_cost",
         }
     }
 
     /// From the word the books keep.
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::TopUp, Self::Adjustment, Self::Bonus, Self::Charge].into_iter().find(|kind| kind.as_str() == word)
+        [Self::TopUp, Self::Adjustment, Self::Bonus, Self::Charge, Self::CarrierCost].into_iter().find(|kind| kind.as_str() == word)
     }
 
     /// The book on the other side of the subscriber's entry.
@@ -94,6 +99,7 @@ impl Kind {
             Self::Adjustment => Book::Adjustment,
             Self::Bonus => Book::Bonus,
             Self::Charge => Book::RevenueVoice,
+            Self::CarrierCost => Book::CarrierPayable,
         }
     }
 }
@@ -105,6 +111,8 @@ pub struct Entry {
     pub book: Book,
     /// Whose, in the subscribers' book.
     pub account: Option<AccountId>,
+    /// What it is in. A carrier's part may be in another currency than the account.
+    pub currency: Currency,
     /// How much.
     pub amount: Micros,
 }
@@ -188,12 +196,26 @@ impl Draft {
         })
     }
 
+    /// A free call's part in its carrier's books: the balance moves by nothing. A hold pays its carrier once.
+    pub fn carrier_cost(account: AccountId, call: CallId, hold: HoldId) -> Self {
+        Self {
+            account,
+            kind: Kind::CarrierCost,
+            amount: Micros::ZERO,
+            cause: call.to_string(),
+            idempotency_key: format!("cost:{hold}"),
+            note: String::new(),
+            approved_by: None,
+        }
+    }
+
     /// Whether it may be posted by a person or a payment. Charges come from holds and are not drafted by hand.
     pub fn check(&self, adjustment_limit: Micros) -> Result<(), DraftError> {
         let sign_fits = match self.kind {
             Kind::TopUp | Kind::Bonus => self.amount > Micros::ZERO,
             Kind::Adjustment => self.amount != Micros::ZERO,
             Kind::Charge => self.amount < Micros::ZERO,
+            Kind::CarrierCost => false,
         };
         if !sign_fits {
             return Err(DraftError::Amount);
@@ -216,9 +238,10 @@ impl Draft {
     pub fn post(self, id: PostingId, seq: i64, at: Timestamp, currency: Currency, prev_hash: String) -> Result<Posting, MoneyError> {
         let other_way = Micros::ZERO.minus(self.amount)?;
         let entries = vec![
-            Entry { book: Book::Subscriber, account: Some(self.account), amount: self.amount },
-            Entry { book: self.kind.against(), account: None, amount: other_way },
+            Entry { book: Book::Subscriber, account: Some(self.account), currency, amount: self.amount },
+            Entry { book: self.kind.against(), account: None, currency, amount: other_way },
         ];
+        let entries = if self.kind == Kind::CarrierCost { Vec::new() } else { entries };
         let note = match self.approved_by {
             Some(second) if self.kind == Kind::Adjustment => format!("{} (approved by {})", self.note, second.trim()).trim().to_owned(),
             _ => self.note,
@@ -248,9 +271,21 @@ impl Posting {
         self.entries.iter().filter(|entry| entry.account == Some(self.account)).try_fold(Micros::ZERO, |sum, entry| sum.plus(entry.amount))
     }
 
-    /// The sum of all entries: zero in books that are kept.
-    pub fn sum(&self) -> i128 {
-        self.entries.iter().map(|entry| i128::from(entry.amount.get())).sum()
+    /// The sums of all entries by currency: each is zero in books that are kept.
+    pub fn sums(&self) -> BTreeMap<Currency, i128> {
+        self.entries.iter().fold(BTreeMap::new(), |mut sums, entry| {
+            *sums.entry(entry.currency).or_default() += i128::from(entry.amount.get());
+            sums
+        })
+    }
+
+    /// The same posting with what the carrier takes for the call, in the carrier's currency.
+    pub fn with_carrier(mut self, cost: Money) -> Result<Self, MoneyError> {
+        let Money { amount, currency } = cost;
+        self.entries.push(Entry { book: Book::CarrierCost, account: None, currency, amount: Micros::ZERO.minus(amount)? });
+        self.entries.push(Entry { book: Book::CarrierPayable, account: None, currency, amount });
+        self.hash = self.expected_hash();
+        Ok(self)
     }
 
     /// The hash this posting must carry. Each field is preceded by its length, so that no two postings hash the same text.
@@ -273,6 +308,7 @@ impl Posting {
         for entry in &self.entries {
             field(entry.book.as_str());
             field(&entry.account.map(|account| account.to_string()).unwrap_or_default());
+            field(entry.currency.as_str());
             field(&entry.amount.get().to_string());
         }
         hex(&hasher.finalize())

@@ -7,7 +7,7 @@ use sqlx::{AnyConnection, Row as _};
 
 use super::{Account, Book, Draft, Entry, Kind, LedgerError, Posting};
 use crate::database::Script;
-use crate::types::{AccountId, Clock, Micros, PostingId, Random, Timestamp};
+use crate::types::{AccountId, CallId, Clock, Micros, PostingId, Random, Timestamp};
 
 /// Postings of one list.
 const MAX_LIST: u32 = 1000;
@@ -119,21 +119,26 @@ pub fn insert(script: &mut Script, posting: &Posting) -> Result<(), LedgerError>
             posting.hash.clone().into(),
         ],
     );
-    let [ours, theirs] = posting.entries.as_slice() else { return Err(LedgerError::Damaged("a posting without two entries")) };
-    script.add(
-        "insert into entry (posting_id, line, book, account_id, currency, amount_micros)
-         values ($1, 1, $2, $3, $4, $5), ($1, 2, $6, $7, $4, $8)",
-        [
-            id.into(),
-            ours.book.as_str().into(),
-            ours.account.map(|account| account.to_string()).into(),
-            posting.currency.as_str().into(),
-            ours.amount.get().into(),
-            theirs.book.as_str().into(),
-            theirs.account.map(|account| account.to_string()).into(),
-            theirs.amount.get().into(),
-        ],
-    );
+    // Entries come in pairs: what one gives the other takes.
+    let (pairs, []) = posting.entries.as_chunks::<2>() else { return Err(LedgerError::Damaged("a posting with half a pair of entries")) };
+    for (line, [ours, theirs]) in (1_i64..).step_by(2).zip(pairs) {
+        script.add(
+            "insert into entry (posting_id, line, book, account_id, currency, amount_micros)
+             values ($1, $2, $3, $4, $5, $6), ($1, $2 + 1, $7, $8, $9, $10)",
+            [
+                id.clone().into(),
+                line.into(),
+                ours.book.as_str().into(),
+                ours.account.map(|account| account.to_string()).into(),
+                ours.currency.as_str().into(),
+                ours.amount.get().into(),
+                theirs.book.as_str().into(),
+                theirs.account.map(|account| account.to_string()).into(),
+                theirs.currency.as_str().into(),
+                theirs.amount.get().into(),
+            ],
+        );
+    }
     script.add(
         "update account set balance_micros = balance_micros + $2, posting_seq = $3, posting_hash = $4 where id = $1",
         [account.into(), posting.gain()?.get().into(), posting.seq.into(), posting.hash.clone().into()],
@@ -179,6 +184,15 @@ pub async fn postings(
     with_entries(connection, found).await
 }
 
+/// How long the money that was set aside for a call pays for; none for a call without a hold.
+pub async fn funded_secs(connection: &mut AnyConnection, call: CallId) -> Result<Option<u32>, sqlx::Error> {
+    let secs: Option<i64> = sqlx::query_scalar("select funded_secs from hold where call_id = $1 and leg = 'b'")
+        .bind(call.to_string())
+        .fetch_optional(connection)
+        .await?;
+    Ok(secs.map(|secs| u32::try_from(secs).unwrap_or(u32::MAX)))
+}
+
 /// The postings of an account after place `seq`, in the order of its chain.
 pub(super) async fn chain(connection: &mut AnyConnection, account: AccountId, seq: i64, limit: u32) -> Result<Vec<Posting>, LedgerError> {
     let sql = sqlx::AssertSqlSafe(format!("{POSTING} where posting.account_id = $1 and posting.seq > $2 order by posting.seq limit $3"));
@@ -193,7 +207,7 @@ async fn with_entries(connection: &mut AnyConnection, mut postings: Vec<Posting>
         return Ok(postings);
     };
     let rows = sqlx::query(
-        "select posting.seq, entry.book, entry.account_id, entry.amount_micros
+        "select posting.seq, entry.book, entry.account_id, entry.currency, entry.amount_micros
          from posting join entry on entry.posting_id = posting.id
          where posting.account_id = $1 and posting.seq between $2 and $3 order by posting.seq, entry.line",
     )
@@ -236,6 +250,7 @@ fn entry(row: &AnyRow) -> Result<Entry, LedgerError> {
     Ok(Entry {
         book: Book::parse(&row.try_get::<String, _>("book")?).ok_or(LedgerError::Damaged("entry.book"))?,
         account: account.map(|id| id.parse().map_err(|_| LedgerError::Damaged("entry.account_id"))).transpose()?,
+        currency: row.try_get::<String, _>("currency")?.parse()?,
         amount: Micros::new(row.try_get("amount_micros")?),
     })
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{LedgerError, Posting};
 use crate::cdr::Record;
 use crate::database::Database;
-use crate::rating::numerator;
+use crate::rating::{self, numerator};
 use crate::types::{AccountId, CallId, Currency, HoldId, Micros, Timestamp};
 
 /// A hold without a sign of life of its call for this long is one that leaked.
@@ -142,8 +142,11 @@ fn check_posting(posting: &Posting, account: &AccountRow, seq: i64, hash: &str) 
     if posting.entries.len() < 2 {
         return Err(found(row, "has fewer than two entries"));
     }
-    if posting.sum() != 0 {
-        return Err(found(row, format!("sums to {} micro-units instead of zero", posting.sum())));
+    if let Some((currency, sum)) = posting.sums().into_iter().find(|&(_, sum)| sum != 0) {
+        return Err(found(row, format!("sums to {sum} micro-units of {currency} instead of zero")));
+    }
+    if posting.entries.iter().any(|entry| entry.account.is_some() && entry.currency != posting.currency) {
+        return Err(found(row, "moves the account's money in another currency than the account's"));
     }
     if posting.entries.iter().any(|entry| entry.account.is_some_and(|whose| whose != account.id)) {
         return Err(found(row, "moves the money of an account whose chain it is not on"));
@@ -172,6 +175,7 @@ struct HoldRow {
     resolved_at: Option<Timestamp>,
     charges: i64,
     charged: Micros,
+    carrier: Micros,
     last_alive_at: Timestamp,
     call_ended: bool,
 }
@@ -215,6 +219,17 @@ fn check_record(record: &Record, hold: Option<&HoldRow>) -> Result<(), Stop> {
     }
     if record.answered_at.is_none() && charged > Micros::ZERO {
         return wrong(format!("charges {charged} for a call that was never answered"));
+    }
+    let carrier = hold.map_or(Micros::ZERO, |hold| hold.carrier);
+    let cost = record.cost.as_ref().filter(|_| hold.is_some()).map_or(Micros::ZERO, |(_, cost)| cost.amount);
+    if carrier != cost {
+        return wrong(format!("says that its carrier takes {cost}; {carrier} is posted for it"));
+    }
+    if let (Some((quote, charge)), Some(answered_at)) = (&record.cost, record.answered_at) {
+        let again = rating::cost(quote, record.duration, answered_at)?;
+        if again != *charge {
+            return wrong(format!("says that its carrier takes {}; computed again it is {}", charge.amount, again.amount));
+        }
     }
     let (Some((quote, charge)), Some(answered_at), Some(hold)) = (&record.charged, record.answered_at, hold) else { return Ok(()) };
     if hold.settled.is_none() {

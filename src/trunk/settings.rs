@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::types::{Attestation, CallerId, Country, E164, Refusal};
+use crate::types::{Attestation, CallerId, Country, DeckId, E164, Refusal};
 
 /// Most entries in any list of a trunk.
 pub const MOST_ENTRIES: usize = 256;
@@ -48,6 +48,8 @@ pub struct Settings {
     pub destinations: Vec<String>,
     /// Prefixes (digits without `+`) of numbers that may be dialled on calls the trunk brings; empty means all.
     pub dialled: Vec<String>,
+    /// The deck that says what the carrier takes; none means that nobody knows, and margins are not looked at.
+    pub cost_deck: Option<DeckId>,
 }
 
 impl Default for Settings {
@@ -69,6 +71,7 @@ impl Default for Settings {
             calls_per_second: None,
             destinations: Vec::new(),
             dialled: Vec::new(),
+            cost_deck: None,
         }
     }
 }

@@ -13,6 +13,8 @@ pub enum Refusal {
     HighRisk,
     /// The tariff has no price for the destination, or its price is above the subscriber's limit.
     NoRate,
+    /// Every trunk for the destination takes more than the tariff does.
+    NoMargin,
     /// Available credit does not pay for the first slice.
     NotEnoughCredit,
     /// The day's spending limit is reached.
@@ -49,12 +51,13 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every reason, for tests and tables.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::NoSuchNumber,
         Self::Emergency,
         Self::Barred,
         Self::HighRisk,
         Self::NoRate,
+        Self::NoMargin,
         Self::NotEnoughCredit,
         Self::SpendCap,
         Self::TooManyCalls,
@@ -81,6 +84,7 @@ impl Refusal {
             Self::Barred => "barred",
             Self::HighRisk => "high_risk",
             Self::NoRate => "no_rate",
+            Self::NoMargin => "no_margin",
             Self::NotEnoughCredit => "not_enough_credit",
             Self::SpendCap => "spend_cap",
             Self::TooManyCalls => "too_many_calls",

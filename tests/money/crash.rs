@@ -26,7 +26,7 @@ async fn a_killed_server_charges_to_its_last_heartbeat(kind: Kind) {
     let (talking, _) = desk.authorise("+420601123457").await.unwrap();
     let (at_its_end, _) = desk.authorise("+420601123458").await.unwrap();
     for call in [talking, at_its_end] {
-        desk.books.answered(call, None, desk.clock.timestamp(), r#"{"a":1}"#.into()).await.unwrap();
+        desk.books.answered(call, None, desk.clock.timestamp(), r#"{"a":1}"#.into(), None).await.unwrap();
     }
     desk.clock.advance(secs(20));
     desk.books.alive(&[talking, ringing]).await.unwrap();
@@ -51,7 +51,7 @@ async fn a_killed_server_charges_to_its_last_heartbeat(kind: Kind) {
 async fn a_recovery_that_is_killed_starts_again(kind: Kind) {
     let desk = Desk::open(kind, 10_000_000).await;
     let (call, _) = desk.authorise("+420601123456").await.unwrap();
-    desk.books.answered(call, None, desk.clock.timestamp(), "{}".into()).await.unwrap();
+    desk.books.answered(call, None, desk.clock.timestamp(), "{}".into(), None).await.unwrap();
     for _ in 0..3 {
         let after = desk.restarted();
         for left in after.recover().await.unwrap() {

@@ -44,5 +44,5 @@ async fn a_list_of_postings_goes_back_in_time(kind: Kind) {
     assert_eq!(newest.iter().map(|posting| posting.gain().unwrap().get()).collect::<Vec<_>>(), [5000, 4000, 3000]);
     let older = ledger::store::postings(&mut connection, desk.account, Some(3), 10).await.unwrap();
     assert_eq!(older.iter().map(|posting| posting.seq).collect::<Vec<_>>(), [2, 1]);
-    assert!(older.iter().all(|posting| posting.entries.len() == 2 && posting.sum() == 0));
+    assert!(older.iter().all(|posting| posting.entries.len() == 2 && posting.sums().values().all(|&sum| sum == 0)));
 }

@@ -29,7 +29,7 @@ async fn a_call_is_held_charged_and_recorded(kind: Kind) {
     assert_eq!((authorised.grant.funded, authorised.grant.more), (secs(60), true));
     assert_eq!(desk.account().await.available(), Ok(Micros::new(400_000)));
 
-    desk.books.answered(call, None, desk.clock.timestamp(), "{}".into()).await.unwrap();
+    desk.books.answered(call, None, desk.clock.timestamp(), "{}".into(), None).await.unwrap();
     desk.clock.advance(Duration::from_secs(30));
     let grant = desk.books.extend(call).await.unwrap();
     assert_eq!((grant.hold, grant.funded, grant.more), (authorised.grant.hold, secs(100), false));
@@ -157,7 +157,7 @@ async fn a_reservation_is_claimed_with_the_hold_and_undone_with_it(kind: Kind) {
     let closing = callthrough::b2bua::books::Closing { reservation: Some(reservation), ..desk.closing(call, None) };
     desk.books.close(closing).await.unwrap();
     let call = claimed(Ok(())).await;
-    desk.books.answered(call, Some(reservation), desk.clock.timestamp(), "{}".into()).await.unwrap();
+    desk.books.answered(call, Some(reservation), desk.clock.timestamp(), "{}".into(), None).await.unwrap();
     let closing = callthrough::b2bua::books::Closing { reservation: Some(reservation), ..desk.closing(call, Some(secs(1))) };
     desk.books.close(closing).await.unwrap();
     claimed(Err(Refusal::NoReservation)).await;

@@ -71,7 +71,7 @@ async fn play(kind: Kind, seed: u64) {
                 let now = desk.clock.timestamp();
                 let talk = model.calls.get_mut(&call).unwrap();
                 if talk.answered_at.is_none() {
-                    books.answered(call, None, now, "{}".into()).await.unwrap();
+                    books.answered(call, None, now, "{}".into(), None).await.unwrap();
                     (talk.answered_at, talk.last_alive_at) = (Some(now), now);
                 }
             }

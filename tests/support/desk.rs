@@ -196,6 +196,7 @@ impl Desk {
             destination: destination.parse().unwrap(),
             trunk_in: Some("carrier".into()),
             began_at: self.clock.timestamp(),
+            cost_decks: Vec::new(),
         }
     }
 
@@ -227,6 +228,7 @@ impl Desk {
             answered_at: talked.map(|talked| now - talked),
             ended_at: now,
             duration: talked.unwrap_or_default(),
+            cost: None,
             detail: None,
         }
     }

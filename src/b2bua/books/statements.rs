@@ -5,7 +5,7 @@
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 
-use super::{Authorise, Closing};
+use super::{Authorise, Closing, Leaving};
 use crate::callthrough;
 use crate::cdr::{self, Record};
 use crate::database::{Kind, Script};
@@ -218,15 +218,17 @@ pub(super) async fn answered(
     call: CallId,
     reservation: Option<ReservationId>,
     at: Timestamp,
-    dialogs: String,
+    (dialogs, leaving): (String, Option<Leaving>),
     now: Timestamp,
 ) -> Result<(), sqlx::Error> {
     let mut script = Script::default();
+    let (trunk, cost) = leaving.map(|leaving| (leaving.trunk, leaving.cost)).unzip();
+    let cost = cost.flatten().and_then(|quote| serde_json::to_string(&quote).ok());
     script.add(
         "update call set answered_at_us = $2, dialogs = $3, last_alive_at_us = $4,
-             funded_until_us = $2 + 1000000 * (select min(funded_secs) from hold where call_id = $1)
+             funded_until_us = $2 + 1000000 * (select min(funded_secs) from hold where call_id = $1), trunk_out = $5, cost_rate = $6
          where id = $1 and ended_at_us is null",
-        [call.to_string().into(), at.as_micros().into(), dialogs.into(), now.as_micros().into()],
+        [call.to_string().into(), at.as_micros().into(), dialogs.into(), now.as_micros().into(), trunk.into(), cost.into()],
     );
     if let Some(reservation) = reservation {
         callthrough::store::add_consume(&mut script, reservation, call);
@@ -365,7 +367,7 @@ fn call_row(row: &AnyRow) -> Result<CallRow, LedgerError> {
             dialled: row.try_get("dialled")?,
             destination: parse_optional(row, "destination")?,
             trunk_in: row.try_get("trunk_in")?,
-            trunk_out: None,
+            trunk_out: row.try_get("trunk_out")?,
             cause: crate::call::Cause::ServerRestart,
             side: None,
             sip_status: None,
@@ -375,6 +377,7 @@ fn call_row(row: &AnyRow) -> Result<CallRow, LedgerError> {
             answered_at: time("answered_at_us")?,
             ended_at: last_alive_at.max(began_at),
             duration: std::time::Duration::ZERO,
+            cost: row.try_get::<Option<String>, _>("cost_rate")?.and_then(|json| serde_json::from_str(&json).ok()),
             detail: None,
         },
         dialogs: row.try_get("dialogs")?,

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::future::Future;
 use std::time::Duration;
 
-use super::super::books::{Authorise, Closing, NotAuthorised, NotExtended};
+use super::super::books::{Authorise, Closing, Leaving, NotAuthorised, NotExtended};
 use super::super::response;
 use super::super::{Watched, incoming, outgoing};
 use super::{Answered, Attempt, Funded, Running, Then};
@@ -83,6 +83,7 @@ impl Running {
 
     fn authorise(&mut self, destination: E164) {
         let Some(reservation) = &self.reservation else { return };
+        let candidates = self.board.trunks.candidates(destination);
         let ask = Authorise {
             call: self.id,
             subscriber: reservation.subscriber,
@@ -93,7 +94,11 @@ impl Running {
             trunk_in: Some(self.arrived.trunk.name.clone()),
             sip_call_id: Some(self.arrived.sip_call_id.clone()),
             began_at: self.entry.facts().began,
+            cost_decks: candidates.iter().map(|trunk| trunk.settings.cost_deck).collect(),
         };
+        if let Some(setting_up) = &mut self.setting_up {
+            setting_up.candidates = candidates.into_iter().map(|trunk| (trunk, None)).collect();
+        }
         let (books, id) = (self.board.books.clone(), self.id);
         self.start(async move {
             Answered::Authorised(books.authorise(ask).await.map_err(|no| {
@@ -133,8 +138,9 @@ impl Running {
         let dialogs = [self.a.stored_dialog_in(self.confirmed), self.b.as_ref().and_then(Leg::stored_dialog).map(Cow::Borrowed)];
         let dialogs = serde_json::to_string(&dialogs).expect("dialogs are text and numbers");
         let (books, id, reservation) = (self.board.books.clone(), self.id, self.reservation.as_ref().map(|one| one.id));
+        let leaving = self.trunk_out.as_ref().map(|trunk| Leaving { trunk: trunk.name.clone(), cost: self.cost.clone() });
         self.start(async move {
-            if let Err(error) = books.answered(id, reservation, at, dialogs).await {
+            if let Err(error) = books.answered(id, reservation, at, dialogs, leaving).await {
                 tracing::error!(call.id = %id, %error, "an answer could not be written down; the record will tell it");
             }
             Answered::Written
@@ -162,13 +168,8 @@ impl Running {
     async fn dial(&mut self) -> bool {
         let Some(destination) = self.reservation.as_ref().map(|reservation| reservation.destination) else { return false };
         let Some(setting_up) = &mut self.setting_up else { return false };
-        let candidates = setting_up.candidates.get_or_insert_with(|| {
-            let mut trunks = self.board.trunks.candidates(destination);
-            trunks.reverse();
-            trunks
-        });
         self.dialled_at = self.board.clock.now();
-        while let Some(trunk) = candidates.pop() {
+        while let Some((trunk, cost)) = setting_up.candidates.pop() {
             let Ok(slot) = self.board.trunks.begin(&trunk) else {
                 let at = self.board.clock.timestamp_at(self.dialled_at);
                 self.attempts.push(Attempt { trunk: trunk.name.as_str().into(), at, sip_status: None, outcome: "full", millis: 0 });
@@ -186,6 +187,7 @@ impl Running {
             self.b = Some(self.board.endpoint.invite(invite).await);
             self.entry.facts().trunk_out = Some(trunk.name.as_str().into());
             self.trunk_out = Some(trunk);
+            self.cost = cost;
             self.slots.1 = Some(slot);
             return true;
         }
@@ -259,6 +261,7 @@ impl Running {
             answered_at: None,
             ended_at: now,
             duration: Duration::ZERO,
+            cost: self.cost.take(),
             detail,
         }
         .with_record(record, &self.board.clock);

@@ -123,7 +123,7 @@ impl std::convert::From<DeckError> for Problem {
 }
 
 /// New calls see the change at once; other nodes within their next look.
-async fn refresh(state: &State) {
+pub(super) async fn refresh(state: &State) {
     if let Err(error) = store::refresh(&state.database, &state.decks, &state.rating, state.clock.timestamp()).await {
         tracing::error!(%error, "the decks were changed but could not be read again; calls use the old ones until the next look");
     }

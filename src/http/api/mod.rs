@@ -11,6 +11,7 @@ mod calls;
 mod cdrs;
 mod decks;
 mod keys;
+mod rates;
 mod reservations;
 mod sheet;
 mod stats;
@@ -32,6 +33,7 @@ pub fn router(state: State) -> Router {
         .merge(access_numbers::router())
         .merge(trunks::router())
         .merge(decks::router())
+        .merge(rates::router())
         .merge(reservations::router())
         .merge(calls::router())
         .merge(cdrs::router())

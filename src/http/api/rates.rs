@@ -15,7 +15,7 @@ use crate::http::{Caller, State};
 use crate::ledger;
 use crate::people::Scope;
 use crate::people::audit::{self, Act};
-use crate::rating::explain::{Explanation, Talk};
+use crate::rating::explain::{Explanation, Talk, unpriced};
 use crate::rating::store;
 use crate::rating::{Fraction, FxRate, Kind, Quote};
 use crate::subscriber;
@@ -106,14 +106,10 @@ async fn explain_call(
 ) -> Result<Json<Explanation>, Problem> {
     caller.need(Scope::Read)?;
     let mut connection = state.database.read().await?;
-    let record = cdr::store::get(&mut connection, id).await?.filter(|record| record.tenant == caller.tenant);
+    let record = cdr::store::get(&mut connection, id).await?.filter(|record| caller.sees(record.tenant));
     let record = record.ok_or_else(|| Problem::not_found("call record"))?;
     let Some((quote, _)) = &record.charged else {
-        return Err(Problem::new(
-            StatusCode::NOT_FOUND,
-            "no_rate",
-            "The call ended before it had a price, so there is nothing to explain. Its record tells why it ended.",
-        ));
+        return Ok(Json(unpriced(record.destination, record.began_at, cdr::cause_word(record.cause))));
     };
     let carriers = if caller.principal.tenant.is_none() {
         record.cost.iter().map(|(quote, _)| (record.trunk_out.clone().unwrap_or_default(), Some(quote.clone()))).collect()

@@ -117,7 +117,9 @@ macro_rules! holds {
                  c.last_alive_at_us, c.ended_at_us,
                  (select count(*) from posting p where p.idempotency_key = 'charge:' || h.id) as charges,
                  cast(coalesce((select -sum(e.amount_micros) from posting p join entry e on e.posting_id = p.id
-                     where p.idempotency_key = 'charge:' || h.id and e.account_id = h.account_id), 0) as bigint) as charged
+                     where p.idempotency_key = 'charge:' || h.id and e.account_id = h.account_id), 0) as bigint) as charged,
+                 cast(coalesce((select -sum(e.amount_micros) from posting p join entry e on e.posting_id = p.id
+                     where p.idempotency_key in ('charge:' || h.id, 'cost:' || h.id) and e.book = 'carrier_cost'), 0) as bigint) as carrier
              from hold h join call c on c.id = h.call_id ",
             $clauses
         )
@@ -140,6 +142,7 @@ fn hold(row: &AnyRow) -> Result<HoldRow, LedgerError> {
         resolved_at: time("resolved_at_us")?,
         charges: row.try_get("charges")?,
         charged: Micros::new(row.try_get("charged")?),
+        carrier: Micros::new(row.try_get("carrier")?),
         last_alive_at: Timestamp::from_micros(row.try_get("last_alive_at_us")?),
         call_ended: time("ended_at_us")?.is_some(),
     })
