@@ -25,7 +25,7 @@ async fn the_first_row_that_does_not_add_up_is_named(kind: Kind) {
         (
             &*format!("update entry set amount_micros = amount_micros - 1 where line = 1 and {charge_entries}"),
             &*format!("update entry set amount_micros = amount_micros + 1 where line = 1 and {charge_entries}"),
-            "sums to -1 micro-units instead of zero",
+            "sums to -1 micro-units of EUR instead of zero",
         ),
         (
             &*format!("update entry set amount_micros = amount_micros * 2 where {charge_entries}"),

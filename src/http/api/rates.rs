@@ -8,7 +8,7 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::body::{Asked, Body, Id};
+use super::body::{Asked, Body, Id, page_length};
 use crate::cdr;
 use crate::http::error::Problem;
 use crate::http::{Caller, State};
@@ -137,11 +137,22 @@ fn fx_shape(rate: &FxRate) -> Value {
     })
 }
 
-async fn list_fx(From(state): From<State>, Extension(caller): Extension<Caller>) -> Result<Json<Value>, Problem> {
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Newest {
+    limit: Option<u32>,
+}
+
+async fn list_fx(
+    From(state): From<State>,
+    Extension(caller): Extension<Caller>,
+    Asked(asked): Asked<Newest>,
+) -> Result<Json<Value>, Problem> {
     caller.need(Scope::Read)?;
     caller.need_operator()?;
+    let limit = usize::try_from(page_length(asked.limit)?).unwrap_or(usize::MAX);
     let rates = store::fx_rates(&mut *state.database.read().await?).await?;
-    Ok(Json(json!({ "items": rates.iter().map(fx_shape).collect::<Vec<_>>() })))
+    Ok(Json(json!({ "items": rates.iter().take(limit).map(fx_shape).collect::<Vec<_>>() })))
 }
 
 #[derive(Debug, Deserialize)]
