@@ -5,6 +5,7 @@
 //! double click harmless and words a refusal stands in one place. No page needs JavaScript to work.
 
 pub mod asset;
+pub mod chart;
 pub mod desk;
 pub mod form;
 pub mod layout;
@@ -14,6 +15,7 @@ pub mod table;
 pub mod text;
 
 mod accounts;
+mod overview;
 mod sign_in;
 mod subscriber;
 mod subscribers;
@@ -43,6 +45,7 @@ pub fn router(state: State, api: Router) -> Router {
     let house = House { state, api };
     let inside = Router::<House>::new()
         .merge(sign_in::inside())
+        .merge(overview::router())
         .merge(accounts::router())
         .merge(subscribers::router())
         .merge(subscriber::router())

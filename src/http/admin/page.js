@@ -73,7 +73,7 @@
         const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
         for (const part of document.querySelectorAll("[data-live]")) {
             const now = fresh.getElementById(part.id);
-            if (now && !part.contains(document.activeElement) && now.innerHTML !== part.innerHTML) part.replaceChildren(...now.childNodes);
+            if (now && !part.querySelector("details[open]") && !part.contains(document.activeElement) && now.innerHTML !== part.innerHTML) part.replaceChildren(...now.childNodes);
         }
     };
     document.addEventListener("keydown", (event) => {
