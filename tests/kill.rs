@@ -21,14 +21,15 @@ const HEARTBEAT: Duration = Duration::from_secs(6);
 
 #[test]
 fn a_killed_server_comes_back_and_every_answered_call_has_one_record() {
-    /// Seconds of asking between two kills at most.
-    const LIFE: u32 = 5;
-    let kills: u32 = if long_form() { 20 } else { 3 };
+    /// Seconds of asking between two kills at most: five minutes of calls in the long form.
+    const LIFE: u32 = 7;
+    let kills: u32 = if long_form() { 40 } else { 3 };
     let mut world = World::with(GENEROUS);
     let random = Random::system();
     let destination = free_address(FIRST);
     world.trunk_out("first", destination, 10);
-    let phones = Phones::new(&world, RATE * 15, "50.00");
+    // Each phone calls a few times, each time somebody else.
+    let phones = Phones::new(&world, RATE * LIFE * (kills + 1) / 8, "50.00");
     let (grant, granted) = mpsc::channel();
     let callers = End::callers(world.carrier, world.server.sip, granted);
     let destinations = End::destinations(destination);

@@ -13,6 +13,7 @@ mod load;
 mod money;
 mod mutation;
 mod openapi;
+mod overspend;
 mod readme;
 mod records;
 mod reservations;

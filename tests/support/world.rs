@@ -131,6 +131,27 @@ impl Speaker {
     }
 }
 
+impl Speaker {
+    /// POST with this key: sent again, it does nothing more. A copy that is under way may be asked to wait (409); then it is.
+    pub fn post_with_key(&self, path: &str, body: Value, key: String) -> impl Future<Output = ()> + Send + 'static {
+        let request = self.client.post(format!("{}/api/v1{path}", self.base)).bearer_auth(&self.key);
+        let request = request.header("Idempotency-Key", key).json(&body);
+        async move {
+            loop {
+                let answer = request.try_clone().expect("a plain body").send().await;
+                let answer = answer.unwrap_or_else(|error| panic!("the server does not answer: {error:?}"));
+                let status = answer.status().as_u16();
+                if status == 409 {
+                    tokio::task::yield_now().await;
+                    continue;
+                }
+                assert!((200..300).contains(&status), "{status} {}", answer.text().await.unwrap_or_default());
+                return;
+            }
+        }
+    }
+}
+
 fn fresh_key() -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     format!("test-{}", COUNT.fetch_add(1, Ordering::Relaxed))
