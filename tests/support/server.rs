@@ -198,5 +198,7 @@ impl Drop for Server {
 
 fn settings(data: &Path, http: SocketAddr, sip: SocketAddr, more: &str) -> String {
     let data = data.display();
-    format!("data_dir = \"{data}\"\n[log]\nlevel = \"warn\"\n[http]\nlisten = \"{http}\"\n[sip]\nlisten = [\"{sip}\"]\n{more}\n")
+    format!(
+        "data_dir = \"{data}\"\n[log]\nlevel = \"warn\"\n[http]\nlisten = \"{http}\"\nrequests_a_minute = 0\n[sip]\nlisten = [\"{sip}\"]\n{more}\n"
+    )
 }
