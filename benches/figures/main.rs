@@ -9,6 +9,7 @@
 #[expect(dead_code, reason = "the tests use more of it")]
 mod support;
 
+mod books;
 mod hops;
 mod micro;
 mod profile;
@@ -42,6 +43,7 @@ fn main() {
     match arguments.first().map(String::as_str) {
         Some("--be-a-bare-handler") => web::bare_handler(),
         Some("--be-a-b2bua") => hops::b2bua(&arguments[1..]),
+        Some("--only-the-books") => println!("the books of a call alone: {:.3} ms CPU", books::cpu_millis(WHOLE)),
         _ => {
             let whole = arguments.iter().any(|argument| argument == "--bench");
             measure(if whole { WHOLE } else { TASTE }, whole);
@@ -84,6 +86,7 @@ fn measure(size: Size, whole: bool) {
             None => println!("{name:<32}   is not installed"),
         }
     }
+    println!("\nthe books of a call alone, in the same rhythm: {:.3} ms CPU", books::cpu_millis(size));
     if let Some(sections) = full.1 {
         println!("\nwhere the time of the whole server goes while calls come in\n{sections}");
     }

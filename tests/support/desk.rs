@@ -98,7 +98,8 @@ impl Desk {
         books(&self.database, &self.decks, &self.clock, &self.random, &self.config, &self.folder)
     }
 
-    async fn add_account(&self, id: AccountId) {
+    /// One more account, empty.
+    pub async fn add_account(&self, id: AccountId) {
         let account = Account {
             tenant: callthrough::types::TenantId::MAIN,
             id,
