@@ -10,9 +10,10 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use sqlx::any::{AnyPoolOptions, install_default_drivers};
+use futures_util::TryStreamExt as _;
+use sqlx::any::{AnyPoolOptions, AnyRow, install_default_drivers};
 use sqlx::pool::PoolConnection;
-use sqlx::{Any, AnyConnection, AnyPool, Connection as _, Executor as _};
+use sqlx::{Any, AnyConnection, AnyPool, Connection as _, Either, Executor as _};
 use tokio::sync::{mpsc, oneshot};
 
 /// Pieces of work that may wait for the writer; one more is refused with [`sqlx::Error::PoolTimedOut`].
@@ -155,7 +156,7 @@ async fn migrate(pool: &AnyPool, kind: Kind) -> Result<(), sqlx::Error> {
     sqlx::raw_sql(own_words).execute(pool).await.map(drop)
 }
 
-/// Statements that follow each other without looking at each other's answers. SQLite takes them in one go, which saves a
+/// Statements that do not look at each other's answers. SQLite takes them in one go, which saves a
 /// trip to its thread for each; PostgreSQL takes them one after the other. Each statement counts its own `$1`, `$2`, ….
 #[derive(Debug, Default)]
 pub struct Script(Vec<(&'static str, Vec<Value>)>);
@@ -205,17 +206,42 @@ impl Script {
         self.0.push((sql, values.into()));
     }
 
+    /// All of them as one statement, for SQLite.
+    fn in_one(self) -> Query<'static> {
+        let mut sql = String::with_capacity(self.0.iter().map(|step| step.0.len() + 64).sum());
+        let mut values = Vec::new();
+        for (step, own) in self.0 {
+            renumber(step, values.len(), &mut sql);
+            sql.push(';');
+            values.extend(own);
+        }
+        bind(sqlx::query(sqlx::AssertSqlSafe(sql)), values)
+    }
+
+    /// Runs all of them, or stops at the first that fails, and gives the rows of each.
+    pub async fn ask(self, connection: &mut AnyConnection) -> Result<Vec<Vec<AnyRow>>, sqlx::Error> {
+        let mut answers = Vec::with_capacity(self.0.len());
+        if connection.backend_name() == "SQLite" {
+            let mut rows = Vec::new();
+            let mut steps = connection.fetch_many(self.in_one());
+            while let Some(step) = steps.try_next().await? {
+                match step {
+                    Either::Right(row) => rows.push(row),
+                    Either::Left(_) => answers.push(std::mem::take(&mut rows)),
+                }
+            }
+            return Ok(answers);
+        }
+        for (sql, values) in self.0 {
+            answers.push(bind(sqlx::query(sql), values).fetch_all(&mut *connection).await?);
+        }
+        Ok(answers)
+    }
+
     /// Runs all of them, or stops at the first that fails.
     pub async fn run(self, tx: &mut AnyConnection) -> Result<(), sqlx::Error> {
         if tx.backend_name() == "SQLite" {
-            let mut sql = String::with_capacity(self.0.iter().map(|step| step.0.len() + 64).sum());
-            let mut values = Vec::new();
-            for (step, own) in self.0 {
-                renumber(step, values.len(), &mut sql);
-                sql.push(';');
-                values.extend(own);
-            }
-            return bind(sqlx::query(sqlx::AssertSqlSafe(sql)), values).execute(tx).await.map(drop);
+            return self.in_one().execute(tx).await.map(drop);
         }
         for (sql, values) in self.0 {
             bind(sqlx::query(sql), values).execute(&mut *tx).await?;

@@ -20,7 +20,7 @@ use self::spool::{Replayed, Spool};
 use crate::call::{CallRecord, Cause, Grant};
 use crate::callthrough;
 use crate::cdr::Record;
-use crate::database::Database;
+use crate::database::{Database, Script};
 use crate::ledger::{self, Draft, LedgerError};
 use crate::rating::{self, Charge, Decks, Quote};
 use crate::types::{
@@ -488,12 +488,19 @@ fn is_away(refused: &dyn sqlx::error::DatabaseError) -> bool {
 
 async fn authorise(tx: &mut AnyConnection, books: &Inner, ask: &Authorise, waiter: &AtomicU8) -> Result<Authorised, Undone> {
     let (now, config) = (books.clock.timestamp(), &books.setup.ledger);
-    let late = match ask.reservation {
-        Some(id) => callthrough::store::claim(tx, &books.setup.callthrough, id, ask.call, now).await?.late,
-        None => false,
+    let mut script = Script::default();
+    if let Some(id) = ask.reservation {
+        callthrough::store::add_claim(&mut script, &books.setup.callthrough, id, ask.call, now);
+    }
+    statements::lock_payer(&mut script, books.database.kind(), ask.subscriber, now);
+    statements::add_standing(&mut script, ask.subscriber, now);
+    let answers = script.ask(tx).await?;
+    let late = match (ask.reservation, answers.first()) {
+        (Some(id), Some(rows)) => callthrough::store::claimed(tx, &books.setup.callthrough, id, rows, now).await?.late,
+        _ => false,
     };
-    statements::lock_payer(tx, books.database.kind(), ask.subscriber, now).await?;
-    let standing = statements::standing(tx, ask.subscriber, config, now).await?.ok_or(Refusal::Disabled)?;
+    let row = answers.last().and_then(|rows| rows.first());
+    let standing = statements::read_standing(row, config, now)?.ok_or(Refusal::Disabled)?;
     if !standing.enabled {
         return Err(Refusal::Disabled.into());
     }
@@ -542,8 +549,7 @@ fn costs(decks: &Decks, ask: &Authorise, sell: &Quote, secs: u32, now: Timestamp
 
 async fn extend(tx: &mut AnyConnection, books: &Inner, call: CallId) -> Result<Option<Grant>, Undone> {
     let (now, config) = (books.clock.timestamp(), &books.setup.ledger);
-    statements::lock_holder(tx, books.database.kind(), call, now).await?;
-    let ending = statements::ending(tx, call).await?;
+    let ending = statements::ending(tx, books.database.kind(), call, now).await?;
     let Some(hold) = ending.hold else { return Ok(None) };
     let Some(standing) = statements::standing(tx, hold.subscriber, config, now).await? else { return Ok(None) };
     let so_far = (hold.amount, hold.funded_secs);
@@ -556,8 +562,7 @@ async fn extend(tx: &mut AnyConnection, books: &Inner, call: CallId) -> Result<O
 
 async fn close(tx: &mut AnyConnection, books: &Inner, closing: Closing) -> Result<Closed, LedgerError> {
     let now = books.clock.timestamp();
-    statements::lock_holder(tx, books.database.kind(), closing.call, now).await?;
-    let mut ending = statements::ending(tx, closing.call).await?;
+    let mut ending = statements::ending(tx, books.database.kind(), closing.call, now).await?;
     if ending.recorded {
         if ending.hold.is_some() {
             statements::undo(tx, closing.call, closing.reservation, now).await?;

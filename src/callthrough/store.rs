@@ -323,22 +323,40 @@ pub async fn find_code(
 ///
 /// Refusals: `ReservationUsed` while another call that has it is alive, `ReservationExpired` after grace, else `NoReservation`.
 pub async fn claim(tx: &mut AnyConnection, config: &Config, id: ReservationId, call: CallId, now: Timestamp) -> Result<Claimed, Error> {
-    let claimed = sqlx::query(
+    let mut script = Script::default();
+    add_claim(&mut script, config, id, call, now);
+    let answers = script.ask(tx).await?;
+    claimed(tx, config, id, answers.first().map_or(&[], Vec::as_slice), now).await
+}
+
+/// The statement of [`claim`], to travel with others; what it answers is for [`claimed`].
+pub fn add_claim(script: &mut Script, config: &Config, id: ReservationId, call: CallId, now: Timestamp) {
+    script.add(
         "update reservation set state = 'claimed', call_id = $2, claims = claims + 1, released_at_us = null, \
          late = case when expires_at_us < $3 then 1 else late end \
          where id = $1 and late_until_us >= $3 and created_at_us <= $6 \
          and (state = 'pending' or (state = 'claimed' and released_at_us >= $4 and claims < $5)) returning *",
-    )
-    .bind(id.to_string())
-    .bind(call.to_string())
-    .bind(now.as_micros())
-    .bind((now - failover_window(config)).as_micros())
-    .bind(MAX_CLAIMS)
-    .bind((now + CLOCK_SKEW).as_micros())
-    .fetch_optional(&mut *tx)
-    .await?;
-    if let Some(row) = claimed {
-        let reservation = reservation(&row)?;
+        [
+            id.to_string().into(),
+            call.to_string().into(),
+            now.as_micros().into(),
+            (now - failover_window(config)).as_micros().into(),
+            MAX_CLAIMS.into(),
+            (now + CLOCK_SKEW).as_micros().into(),
+        ],
+    );
+}
+
+/// What became of a claim, by the rows of its statement.
+pub async fn claimed(
+    tx: &mut AnyConnection,
+    config: &Config,
+    id: ReservationId,
+    rows: &[AnyRow],
+    now: Timestamp,
+) -> Result<Claimed, Error> {
+    if let Some(row) = rows.first() {
+        let reservation = reservation(row)?;
         return Ok(Claimed { late: reservation.expires_at < now, reservation });
     }
     let row = sqlx::query("select * from reservation where id = $1").bind(id.to_string()).fetch_optional(tx).await?;

@@ -63,29 +63,23 @@ pub(super) struct CallRow {
 
 /// Keeps everybody else off the account until the transaction ends. SQLite has one writer and needs no lock; PostgreSQL
 /// looks at rows as of the start of a statement, so the lock comes first and the reading after it.
-pub(super) async fn lock_payer(tx: &mut AnyConnection, kind: Kind, subscriber: SubscriberId, now: Timestamp) -> Result<(), sqlx::Error> {
-    if kind == Kind::Sqlite {
-        return Ok(());
+pub(super) fn lock_payer(script: &mut Script, kind: Kind, subscriber: SubscriberId, now: Timestamp) {
+    if kind == Kind::Postgres {
+        script.add(
+            "update account set locked_at_us = $2 where id = (select account_id from subscriber where id = $1)",
+            [subscriber.to_string().into(), now.as_micros().into()],
+        );
     }
-    sqlx::query("update account set locked_at_us = $2 where id = (select account_id from subscriber where id = $1)")
-        .bind(subscriber.to_string())
-        .bind(now.as_micros())
-        .execute(tx)
-        .await
-        .map(drop)
 }
 
 /// The same by the call's hold.
-pub(super) async fn lock_holder(tx: &mut AnyConnection, kind: Kind, call: CallId, now: Timestamp) -> Result<(), sqlx::Error> {
-    if kind == Kind::Sqlite {
-        return Ok(());
+fn lock_holder(script: &mut Script, kind: Kind, call: CallId, now: Timestamp) {
+    if kind == Kind::Postgres {
+        script.add(
+            "update account set locked_at_us = $2 where id in (select account_id from hold where call_id = $1)",
+            [call.to_string().into(), now.as_micros().into()],
+        );
     }
-    sqlx::query("update account set locked_at_us = $2 where id in (select account_id from hold where call_id = $1)")
-        .bind(call.to_string())
-        .bind(now.as_micros())
-        .execute(tx)
-        .await
-        .map(drop)
 }
 
 /// Reads what the limits need to know of a subscriber, in one statement.
@@ -95,7 +89,14 @@ pub(super) async fn standing(
     config: &ledger::Config,
     now: Timestamp,
 ) -> Result<Option<Standing>, LedgerError> {
-    let row = sqlx::query(
+    let mut script = Script::default();
+    add_standing(&mut script, subscriber, now);
+    read_standing(script.ask(tx).await?.last().and_then(|rows| rows.first()), config, now)
+}
+
+/// The statement of [`standing`], to travel with others; its one row is for [`read_standing`].
+pub(super) fn add_standing(script: &mut Script, subscriber: SubscriberId, now: Timestamp) {
+    script.add(
         "select s.tenant_id, s.account_id, s.enabled, s.deck_id, s.max_calls, s.spend_cap_micros, s.max_price_nanos, s.max_calls_hour,
              s.longest_call_secs, s.spent_day_us, s.spent_micros, a.currency, a.credit_limit_micros, a.balance_micros,
              cast(coalesce(sum(h.amount_micros), 0) as bigint) as account_held,
@@ -105,12 +106,12 @@ pub(super) async fn standing(
          from subscriber s join account a on a.id = s.account_id
              left join hold h on h.account_id = a.id and h.resolved_at_us is null
          where s.id = $1 group by s.id, a.id",
-    )
-    .bind(subscriber.to_string())
-    .bind((now - std::time::Duration::from_secs(3600)).as_micros())
-    .bind(COUNTED_CALLS)
-    .fetch_optional(tx)
-    .await?;
+        [subscriber.to_string().into(), (now - std::time::Duration::from_secs(3600)).as_micros().into(), COUNTED_CALLS.into()],
+    );
+}
+
+/// What the row says; nothing if there is no such subscriber.
+pub(super) fn read_standing(row: Option<&AnyRow>, config: &ledger::Config, now: Timestamp) -> Result<Option<Standing>, LedgerError> {
     let Some(row) = row else { return Ok(None) };
     let number = |column: &str| row.try_get::<i64, _>(column);
     let own = |column: &str| row.try_get::<Option<i64>, _>(column);
@@ -120,15 +121,15 @@ pub(super) async fn standing(
     let counted = u32::try_from(COUNTED_CALLS).unwrap_or(u32::MAX);
     Ok(Some(Standing {
         account: Account {
-            id: parse(&row, "account_id")?,
-            tenant: parse(&row, "tenant_id")?,
+            id: parse(row, "account_id")?,
+            tenant: parse(row, "tenant_id")?,
             currency: row.try_get::<String, _>("currency")?.parse()?,
             credit_limit: Micros::new(number("credit_limit_micros")?),
             balance: Micros::new(number("balance_micros")?),
             held: Micros::new(number("account_held")?),
         },
         enabled: number("enabled")? == 1,
-        deck: parse_optional(&row, "deck_id")?,
+        deck: parse_optional(row, "deck_id")?,
         limits: Limits {
             max_calls: own_count("max_calls", config.max_calls)?,
             spend_cap: own("spend_cap_micros")?.map_or(config.spend_cap, Micros::new),
@@ -252,20 +253,22 @@ pub(super) async fn alive(tx: &mut AnyConnection, calls: &[CallId], now: Timesta
     Ok(())
 }
 
-/// What the books know of a call that ends, in one statement.
-pub(super) async fn ending(tx: &mut AnyConnection, call: CallId) -> Result<Ending, LedgerError> {
-    let row = sqlx::query(
+/// What the books know of a call that ends, under its account's lock.
+pub(super) async fn ending(tx: &mut AnyConnection, kind: Kind, call: CallId, now: Timestamp) -> Result<Ending, LedgerError> {
+    let mut script = Script::default();
+    lock_holder(&mut script, kind, call, now);
+    script.add(
         "select h.id as hold_id, h.account_id, h.subscriber_id, h.amount_micros, h.funded_secs, h.rate, a.posting_seq, a.posting_hash,
              (select count(*) from cdr where cdr.call_id = $1) as recorded,
              (select c.answered_at_us from call c where c.id = $1) as answered_at_us
          from (select 1 as one) as always
              left join hold h on h.call_id = $1 and h.leg = 'b' and h.resolved_at_us is null
              left join account a on a.id = h.account_id",
-    )
-    .bind(call.to_string())
-    .fetch_one(tx)
-    .await?;
-    let hold = row.try_get::<Option<String>, _>("hold_id")?.map(|_| open(&row)).transpose()?;
+        [call.to_string().into()],
+    );
+    let answers = script.ask(tx).await?;
+    let row = answers.last().and_then(|rows| rows.first()).ok_or(sqlx::Error::RowNotFound)?;
+    let hold = row.try_get::<Option<String>, _>("hold_id")?.map(|_| open(row)).transpose()?;
     let answered_at = row.try_get::<Option<i64>, _>("answered_at_us")?.map(Timestamp::from_micros);
     Ok(Ending { recorded: row.try_get::<i64, _>("recorded")? > 0, answered_at, hold })
 }
