@@ -33,7 +33,10 @@ pub fn cpu_millis(size: Size) -> f64 {
                 let ask = Authorise { subscriber, ..desk.ask("+420601123456") };
                 let call = ask.call;
                 desk.books.authorise(ask).await.expect("there is credit");
-                desk.books.answered(call, None, desk.clock.timestamp(), String::from("[null,null]")).await.expect("the books are there");
+                desk.books
+                    .answered(call, None, desk.clock.timestamp(), String::from("[null,null]"), None)
+                    .await
+                    .expect("the books are there");
                 tokio::time::sleep(UP).await;
                 desk.books.close(desk.closing(call, Some(UP))).await.expect("the books are there");
             });
