@@ -21,6 +21,7 @@ use crate::geoip::{GeoIp, GeoIpError};
 use crate::http::softphone::{Door, House};
 use crate::http::{self, TlsError, softphone};
 use crate::jobs::{self, Watch};
+use crate::people::invitation;
 use crate::rating;
 use crate::sip::Endpoint;
 use crate::subscriber::credential::Sealer;
@@ -93,6 +94,8 @@ pub struct Running {
     pub calls: b2bua::Handle,
     /// The books, for those who look into them beside the server: tests and the demo.
     pub database: Database,
+    /// The one-time link by which the first owner is made, below the server's address; none once there is one.
+    pub welcome: Option<String>,
     stop: CancellationToken,
     http: JoinHandle<()>,
     jobs: JoinSet<()>,
@@ -169,11 +172,14 @@ pub async fn start_with(config: Config, clock: Clock, random: Random) -> Result<
     };
     let nonce_memory_hours = config.softphone.auth.nonce_memory_hours;
     let door = Door::new(desk, config.softphone, &state.credentials, state.sealer.clone());
+    let (house, chance) = (state.clock.clone(), state.random.clone());
+    let welcome = database.write(move |tx| Box::pin(async move { invitation::welcome(tx, &house, &chance).await }));
+    let welcome = welcome.await.map_err(|error| fault(Box::new(error)))?.map(|token| invitation::path(&token));
     let stop = CancellationToken::new();
     let jobs = jobs::start(&Watch { config: config.jobs, web: state.clone(), books, geoip, nonce_memory_hours }, &stop);
     let router = http::router(state, softphone::router(door));
     let http = tokio::spawn(http::serve(listener, certificates, router, config.http.bounds(), stop.clone()));
-    Ok(Running { http_addr, sip_addr, calls, database, stop, http, jobs })
+    Ok(Running { http_addr, sip_addr, calls, database, welcome, stop, http, jobs })
 }
 
 impl Running {

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use callthrough::database::Kind;
+use callthrough::subscriber::credential::hash_password;
 use serde_json::{Map, Value, json};
 
 use crate::support::door::{Answer, Door};
@@ -12,8 +13,10 @@ use crate::support::switchboard::{ALICE, PRAGUE, Switchboard};
 use crate::support::until;
 
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
-/// Operations whose good example needs a live call: a test of their own makes one.
-const LIVE: [&str; 2] = ["getCall", "hangUpCall"];
+/// Operations whose good example needs a live call or the code of a minute: tests of their own make them.
+const LIVE: [&str; 4] = ["getCall", "hangUpCall", "confirmTotp", "removeTotp"];
+/// The cookie of the examples.
+const SIGNED_IN: &str = "callthrough=exampleSignIn00000000000000";
 
 fn description() -> Value {
     serde_saphyr::from_str(include_str!("../openapi.yaml")).expect("openapi.yaml is YAML")
@@ -135,6 +138,7 @@ async fn furnished(kind: Kind) -> Door {
     const ID: &str = "01jb3k5m7n9p0q1r2s3t4v5w6x";
     let door = Door::on(kind).await;
     let now = door.state.clock.timestamp().as_micros();
+    let cheap = callthrough::subscriber::credential::Config { argon2_memory_kib: 8, argon2_passes: 1 };
     let statements = [
         format!("insert into account (id, currency, created_at_us) values ('acct_{ID}', 'EUR', {now})"),
         format!(
@@ -156,6 +160,23 @@ async fn furnished(kind: Kind) -> Door {
              values ('call_{ID}', 'sub_{ID}', '+420601123456', '+15551230000', 'no_reservation', {now}, {now} + 1000)"
         ),
         format!("insert into api_key (id, name, digest, created_at_us) values ('key_{ID}', 'old', 'x', {now})"),
+        format!(
+            "insert into person (id, login, name, role, password, created_at_us) \
+             values ('pers_{ID}', 'ann@example.com', 'Ann', 'owner', '{}', {now})",
+            hash_password("correct horse battery", &cheap, &door.state.random).expose()
+        ),
+        format!(
+            "insert into sign_in (id, person_id, digest, source, agent, created_at_us, seen_at_us, confirmed_at_us) \
+             values ('sign_{ID}', 'pers_{ID}', 'c9be978c78a8f914f22e86206fa888b985008bf31de259fa64275813146229e2', '127.0.0.1', 'test', {now}, {now}, {now})"
+        ),
+        format!(
+            "insert into person (id, login, name, role, created_at_us) \
+             values ('pers_01jb3k5m7n9p0q1r2s3t4v5w7x', 'bob@example.com', 'Bob', 'support', {now})"
+        ),
+        format!(
+            "insert into invitation (digest, person_id, expires_at_us) \
+             values ('322c9a3bd3a96100da6219356fe542257228186d3f9c26a8a2627c8c54a90b42', 'pers_01jb3k5m7n9p0q1r2s3t4v5w7x', {now} + 60000000)"
+        ),
     ];
     let written = door.state.database.write(move |tx| {
         Box::pin(async move {
@@ -219,6 +240,10 @@ async fn send(description: &Value, operation: &Operation<'_>, wanted: &str, kind
         check(description, &content["schema"], sent.as_ref().unwrap(), operation.id, wrong);
     }
     let door = furnished(kind).await;
+    let by_cookie = operation.shape["security"].as_array().and_then(|ways| ways.first()).is_some_and(|way| way["session"].is_array());
+    if by_cookie {
+        headers.push(("cookie".to_owned(), SIGNED_IN.to_owned()));
+    }
     let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     Some(door.send(&operation.method.to_uppercase(), &path, &headers, sent.as_ref()).await)
 }

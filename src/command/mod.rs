@@ -4,6 +4,7 @@ mod check;
 mod demo;
 mod key;
 mod ledger;
+mod owner;
 mod serve;
 mod simulate;
 
@@ -36,6 +37,9 @@ enum Command {
     /// Make keys for the API
     #[command(subcommand)]
     Key(key::Key),
+    /// Let the operator's people in
+    #[command(subcommand)]
+    Owner(owner::Owner),
     /// Play the phone: expand the templates, ask, and print the digits it would dial
     Simulate(simulate::Simulate),
     /// Look after the books
@@ -96,6 +100,7 @@ fn obey(command: Command) -> Result<(), Failure> {
         Command::Demo(demo) => demo.run(),
         Command::Check(settings) => check::run(&settings),
         Command::Key(key) => key.run(),
+        Command::Owner(owner) => owner.run(),
         Command::Simulate(simulate) => simulate.run(),
         Command::Ledger(ledger) => ledger.run(),
         Command::Completions { shell } => {

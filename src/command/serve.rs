@@ -25,6 +25,11 @@ async fn serve(config: Config) -> Result<(), Failure> {
     println!("books  {books}");
     println!("http   {}://{}", if secure { "https" } else { "http" }, running.http_addr);
     println!("sip    sip:{};transport=udp", running.sip_addr);
+    let web = format!("{}://{}", if secure { "https" } else { "http" }, running.http_addr);
+    match &running.welcome {
+        Some(path) => println!("Nobody can sign in yet. To make the first owner, open this link within 24 hours, once: {web}{path}"),
+        None => println!("admin  {web}/admin"),
+    }
     println!("To make the first key of the API: callthrough key create --name admin");
     signals.next().await;
     if running.calls.count() > 0 {

@@ -1,12 +1,16 @@
 //! Who asks: the principal behind a request to the API or a page, the tenant it works in, and where it comes from.
 
+use std::convert::Infallible;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
 use serde_json::Value;
 
 use super::error::Problem;
+use super::limits::Client;
 use super::{Peer, State, gate};
 use crate::people::audit::Act;
 use crate::people::person::Person;
@@ -45,23 +49,49 @@ pub struct SignedIn {
     pub csrf: Secret,
 }
 
+/// Whoever is at the other end, signed in or not.
+#[derive(Debug, Clone)]
+pub struct Visitor {
+    /// Where they are, and whether the way is encrypted.
+    pub client: Client,
+    /// What their browser calls itself.
+    pub agent: String,
+    cookie: Option<Secret>,
+}
+
+impl FromRequestParts<State> for Visitor {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Infallible> {
+        let client = state.gate.client(parts.extensions.get::<Peer>().copied(), &parts.headers);
+        let agent = parts.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default().to_owned();
+        Ok(Self { client, agent, cookie: gate::cookie(client, &parts.headers) })
+    }
+}
+
+impl Visitor {
+    /// Who is signed in by their cookie.
+    pub async fn signed_in(&self, state: &State) -> Result<Option<SignedIn>, Problem> {
+        let Some(token) = &self.cookie else { return Ok(None) };
+        let found = sign_in::find(&mut *state.database.read().await?, token.expose(), state.clock.timestamp()).await?;
+        Ok(found.map(|(person, sign_in)| SignedIn { person, sign_in, csrf: sign_in::csrf(token.expose()) }))
+    }
+}
+
 /// Who is signed in by the cookie of a request; none without one that holds.
 pub async fn from_cookie(state: &State, headers: &HeaderMap, peer: Option<Peer>) -> Result<Option<(Caller, SignedIn)>, Problem> {
     let client = state.gate.client(peer, headers);
-    let Some(token) = gate::cookie(client, headers) else { return Ok(None) };
-    let now = state.clock.timestamp();
-    let found = sign_in::find(&mut *state.database.read().await?, token.expose(), now).await?;
-    let Some((person, sign_in)) = found else { return Ok(None) };
+    let visitor = Visitor { client, agent: String::new(), cookie: gate::cookie(client, headers) };
+    let Some(signed_in) = visitor.signed_in(state).await? else { return Ok(None) };
+    let (now, sign_in, principal) = (state.clock.timestamp(), &signed_in.sign_in, signed_in.person.principal());
     if now.since(sign_in.seen_at) >= SEEN_TO_THE {
         let id = sign_in.id;
         state.database.write(move |tx| Box::pin(async move { sign_in::touch(tx, id, now).await })).await?;
     }
-    let principal = person.principal();
     let tenant = working_in(state, &principal, headers).await?;
     let (id, confirmed) = (sign_in.id, sign_in.confirmed(now));
     let caller = Caller { principal, tenant, from: Some(client.address), sign_in: Some(id), confirmed };
-    let csrf = sign_in::csrf(token.expose());
-    Ok(Some((caller, SignedIn { person, sign_in, csrf })))
+    Ok(Some((caller, signed_in)))
 }
 
 /// Whose books the request is about: the principal's own tenant; for the operator's the one the header names, or the main one.

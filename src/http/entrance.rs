@@ -35,7 +35,6 @@ pub async fn enter(extract::State(state): extract::State<State>, mut request: Re
     }
     let peer = request.extensions().get::<Peer>().copied();
     let client = state.gate.client(peer, request.headers());
-    request.extensions_mut().insert(client);
     let (counted, found) = if open(&request) {
         (client.address.to_string(), Ok(None))
     } else {

@@ -129,11 +129,19 @@ pub fn cookie(client: Client, headers: &HeaderMap) -> Option<Secret> {
     found.into_iter().find(|(key, _)| *key == name).map(|(_, value)| Secret::new(value))
 }
 
-/// The header that gives the browser its cookie; an empty token takes it away.
+/// The headers that take the browser's cookies away, whichever way they came.
+pub fn no_cookies() -> [HeaderValue; 2] {
+    [
+        HeaderValue::from_static("__Host-callthrough=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0; Secure"),
+        HeaderValue::from_static("callthrough=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0"),
+    ]
+}
+
+/// The header that gives the browser its cookie.
 pub fn set_cookie(client: Client, token: &Secret) -> Result<HeaderValue, Problem> {
     let name = cookie_name(client)?;
     let secure = if client.https { "; Secure" } else { "" };
-    let life = if token.expose().is_empty() { 0 } else { crate::people::sign_in::LIFE.as_secs() };
+    let life = crate::people::sign_in::LIFE.as_secs();
     let text = format!("{name}={}; Path=/; HttpOnly; SameSite=Strict; Max-Age={life}{secure}", token.expose());
     let mut value = HeaderValue::from_str(&text).map_err(|error| Problem::fault(&error))?;
     value.set_sensitive(true);

@@ -110,6 +110,16 @@ pub async fn get(connection: &mut Connection, id: PersonId, tenant: TenantId, op
     Ok(found.filter(|person| person.tenant.map_or(operator, |own| own == tenant)))
 }
 
+/// The person, for whoever they are themselves.
+pub async fn find(connection: &mut Connection, id: PersonId) -> Result<Option<Person>, PeopleError> {
+    Ok(store::person(connection, id).await?)
+}
+
+/// Lets `by` change `person` only if they may do themselves all that the person may.
+pub fn may_change(by: &Principal, person: &Person) -> Result<(), PeopleError> {
+    within(by, person.role)
+}
+
 /// The people of a tenant, or the operator's own, oldest first.
 pub async fn list(
     connection: &mut Connection,

@@ -21,3 +21,23 @@ pub struct Tenant {
     /// When it was made.
     pub created_at: Timestamp,
 }
+
+/// Whether a tenant may be called so in paths.
+pub fn is_slug(text: &str) -> bool {
+    (2..=40).contains(&text.len())
+        && text.starts_with(|first: char| first.is_ascii_lowercase())
+        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slugs_are_safe_in_paths() {
+        assert!(is_slug("main") && is_slug("north-shop-2"));
+        for wrong in ["", "a", "North", "1st", "-x", "a/b", "a b", "ä1", &"x".repeat(41)] {
+            assert!(!is_slug(wrong), "{wrong}");
+        }
+    }
+}

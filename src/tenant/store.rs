@@ -22,6 +22,56 @@ pub async fn get(connection: &mut AnyConnection, id: TenantId) -> Result<Option<
     row.as_ref().map(tenant).transpose()
 }
 
+/// The tenant that is called so in paths.
+pub async fn by_slug(connection: &mut AnyConnection, slug: &str) -> Result<Option<Tenant>, sqlx::Error> {
+    let row = sqlx::query("select * from tenant where slug = $1").bind(slug).fetch_optional(connection).await?;
+    row.as_ref().map(tenant).transpose()
+}
+
+/// Tenants in the order of their birth; only `own`, if there is one.
+pub async fn list(
+    connection: &mut AnyConnection,
+    after: Option<TenantId>,
+    own: Option<TenantId>,
+    limit: u32,
+) -> Result<Vec<Tenant>, sqlx::Error> {
+    let own = own.map(|id| id.to_string()).unwrap_or_default();
+    let rows = sqlx::query("select * from tenant where id > $1 and ($2 = '' or id = $2) order by id limit $3")
+        .bind(after.map_or_else(String::new, |id| id.to_string()))
+        .bind(own)
+        .bind(i64::from(limit))
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(tenant).collect()
+}
+
+/// Adds a tenant.
+pub async fn create(tx: &mut AnyConnection, tenant: &Tenant) -> Result<(), sqlx::Error> {
+    sqlx::query("insert into tenant (id, slug, name, home_country, enabled, created_at_us) values ($1, $2, $3, $4, $5, $6)")
+        .bind(tenant.id.to_string())
+        .bind(&tenant.slug)
+        .bind(&tenant.name)
+        .bind(tenant.home_country.map(|country| country.to_string()))
+        .bind(i64::from(tenant.enabled))
+        .bind(tenant.created_at.as_micros())
+        .execute(tx)
+        .await
+        .map(drop)
+}
+
+/// Another slug, name, home, or switched off.
+pub async fn update(tx: &mut AnyConnection, tenant: &Tenant) -> Result<(), sqlx::Error> {
+    sqlx::query("update tenant set slug = $2, name = $3, home_country = $4, enabled = $5 where id = $1")
+        .bind(tenant.id.to_string())
+        .bind(&tenant.slug)
+        .bind(&tenant.name)
+        .bind(tenant.home_country.map(|country| country.to_string()))
+        .bind(i64::from(tenant.enabled))
+        .execute(tx)
+        .await
+        .map(drop)
+}
+
 fn tenant(row: &AnyRow) -> Result<Tenant, sqlx::Error> {
     let parsed = |column: &str| row.try_get::<String, _>(column);
     let home = row.try_get::<Option<String>, _>("home_country")?.map(|country| country.parse()).transpose();

@@ -63,8 +63,8 @@ fn page(status: StatusCode, next: &str, name: &str, wrong: Option<&str>) -> Resp
 async fn sign_in(From(house): From<House>, headers: HeaderMap, peer: Option<axum::Extension<Peer>>, form: Submitted) -> Response {
     let body = json!({ "login": form.text("login"), "password": form.text("password"), "code": form.get("code") });
     let mut request = Request::builder().method("POST").uri("/session").header(header::CONTENT_TYPE, "application/json");
-    for name in [header::USER_AGENT, header::FORWARDED, header::HOST] {
-        if let Some(value) = headers.get(&name) {
+    for name in ["user-agent", "forwarded", "x-forwarded-for", "x-forwarded-proto", "cookie"] {
+        if let Some(value) = headers.get(name) {
             request = request.header(name, value);
         }
     }

@@ -6,16 +6,21 @@
 
 mod access_numbers;
 mod accounts;
+mod audit;
 mod body;
 mod calls;
 mod cdrs;
 mod decks;
+mod invitations;
 mod keys;
+mod people;
 mod rates;
 mod reservations;
+mod session;
 mod sheet;
 mod stats;
 mod subscribers;
+mod tenants;
 mod trunks;
 
 use axum::Router;
@@ -38,6 +43,11 @@ pub fn router(state: State) -> Router {
         .merge(calls::router())
         .merge(cdrs::router())
         .merge(keys::router())
+        .merge(session::router())
+        .merge(invitations::router())
+        .merge(people::router())
+        .merge(tenants::router())
+        .merge(audit::router())
         .merge(stats::router())
         .fallback(nothing_here)
         .method_not_allowed_fallback(other_methods)
