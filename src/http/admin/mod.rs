@@ -15,7 +15,14 @@ pub mod table;
 pub mod text;
 
 mod accounts;
+mod calls;
+mod correct;
+mod explain;
+mod ladder;
 mod overview;
+mod record;
+mod records;
+mod reservations;
 mod sign_in;
 mod subscriber;
 mod subscribers;
@@ -46,6 +53,7 @@ pub fn router(state: State, api: Router) -> Router {
     let inside = Router::<House>::new()
         .merge(sign_in::inside())
         .merge(overview::router())
+        .merge(traffic())
         .merge(accounts::router())
         .merge(subscribers::router())
         .merge(subscriber::router())
@@ -59,4 +67,15 @@ pub fn router(state: State, api: Router) -> Router {
         .layer(from_fn(layout::headers))
         .layer(from_fn(text::speak))
         .with_state(house)
+}
+
+/// The pages of calls, prices and the network.
+fn traffic() -> Router<House> {
+    Router::new()
+        .merge(calls::router())
+        .merge(correct::router())
+        .merge(explain::router())
+        .merge(record::router())
+        .merge(records::router())
+        .merge(reservations::router())
 }
