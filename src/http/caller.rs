@@ -12,7 +12,8 @@ use serde_json::Value;
 use super::error::Problem;
 use super::limits::Client;
 use super::{Peer, State, gate};
-use crate::people::audit::Act;
+use crate::database::Connection;
+use crate::people::audit::{self, Act};
 use crate::people::person::Person;
 use crate::people::sign_in::{self, SignIn};
 use crate::people::{Principal, Scope};
@@ -167,6 +168,20 @@ impl Caller {
     /// A line of the audit log for something in the tenant's books.
     pub fn act(&self, state: &State, action: &'static str, target: impl ToString, before: Option<Value>, after: Option<Value>) -> Act {
         self.act_for(state, Some(self.tenant), action, target, before, after)
+    }
+
+    /// Writes the line of a change in the tenant's books; call it in the transaction of the change.
+    pub async fn note(
+        &self,
+        tx: &mut Connection,
+        state: &State,
+        action: &'static str,
+        target: impl ToString + Send,
+        before: Option<Value>,
+        after: Option<Value>,
+    ) -> Result<(), Problem> {
+        let act = self.act(state, action, target, before, after);
+        Ok(audit::note(tx, &act).await?)
     }
 
     /// A line of the audit log for something of the tenant's, or of the operator's own.

@@ -103,9 +103,12 @@ async fn create(From(state): From<State>, Extension(caller): Extension<Caller>, 
         created_at: state.clock.timestamp(),
     };
     let shape = shape(&number);
+    let (house, after) = (state.clone(), shape.clone());
     let added = state.database.write(move |tx| {
         Box::pin(async move {
-            store::create_access_number(tx, &number).await.map_err(taken("This access number is there already. Change it with PATCH."))
+            let there = taken("This access number is there already. Change it with PATCH.");
+            store::create_access_number(tx, &number).await.map_err(there)?;
+            caller.note(tx, &house, "access_number.create", number.number, None, Some(after)).await
         })
     });
     added.await?;
@@ -125,15 +128,18 @@ async fn update(
     Body(patch, _): Body<Value>,
 ) -> Result<Json<Value>, Problem> {
     caller.need(Scope::Numbers)?;
+    let house = state.clone();
     let changed = state.database.write(move |tx| {
         Box::pin(async move {
             let found = store::get_access_number(tx, number)
                 .await?
                 .filter(|found| found.tenant == caller.tenant)
                 .ok_or_else(|| Problem::not_found("access number"))?;
+            let before = shape(&found);
             let (head, settings) = read(patched(&fields(&found), patch)?)?;
             let changed = AccessNumber { country: head.country, enabled: head.enabled, settings, ..found };
             store::update_access_number(tx, &changed).await?;
+            caller.note(tx, &house, "access_number.update", number, Some(before), Some(shape(&changed))).await?;
             Ok::<_, Problem>(shape(&changed))
         })
     });
@@ -143,12 +149,14 @@ async fn update(
 async fn remove(From(state): From<State>, Extension(caller): Extension<Caller>, Id(number): Id<E164>) -> Result<StatusCode, Problem> {
     caller.need(Scope::Numbers)?;
     caller.need_operator()?;
+    let house = state.clone();
     let gone = state.database.write(move |tx| {
         Box::pin(async move {
-            {
-                let found = store::get_access_number(tx, number).await?.filter(|found| found.tenant == caller.tenant);
-                Ok::<_, Problem>(found.is_some() && store::delete_access_number(tx, number).await?)
-            }
+            let found = store::get_access_number(tx, number).await?.filter(|found| found.tenant == caller.tenant);
+            let Some(found) = found else { return Ok(false) };
+            let gone = store::delete_access_number(tx, number).await?;
+            caller.note(tx, &house, "access_number.delete", number, Some(shape(&found)), None).await?;
+            Ok::<_, Problem>(gone)
         })
     });
     if gone.await? { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::not_found("access number")) }

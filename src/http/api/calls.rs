@@ -70,10 +70,12 @@ async fn one(From(state): From<State>, Extension(caller): Extension<Caller>, Id(
 /// The call ends as if both had hung up; its CDR says that we did it.
 async fn hang_up(From(state): From<State>, Extension(caller): Extension<Caller>, Id(id): Id<CallId>) -> Result<StatusCode, Problem> {
     caller.need(Scope::Calls)?;
-    let ours = state.calls.get(id).is_some_and(|call| caller.sees(call.tenant));
-    if ours && state.calls.hang_up(id) {
-        Ok(StatusCode::ACCEPTED)
-    } else {
-        Err(Problem::not_found("live call; an ended one is among the CDRs"))
-    }
+    let unknown = || Problem::not_found("live call; an ended one is among the CDRs");
+    let call = state.calls.get(id).filter(|call| caller.sees(call.tenant)).ok_or_else(unknown)?;
+    // Who wants it is written down before it is done: without books nobody hangs up calls of others.
+    let (house, before) = (state.clone(), shape(&call));
+    let noted =
+        state.database.write(move |tx| Box::pin(async move { caller.note(tx, &house, "call.hang_up", id, Some(before), None).await }));
+    noted.await?;
+    if state.calls.hang_up(id) { Ok(StatusCode::ACCEPTED) } else { Err(unknown()) }
 }

@@ -10,6 +10,7 @@ mod audit;
 mod body;
 mod calls;
 mod cdrs;
+mod credentials;
 mod decks;
 mod invitations;
 mod keys;
@@ -34,6 +35,7 @@ use super::{State, entrance};
 pub fn router(state: State) -> Router {
     Router::<State>::new()
         .merge(subscribers::router())
+        .merge(credentials::router())
         .merge(accounts::router())
         .merge(access_numbers::router())
         .merge(trunks::router())

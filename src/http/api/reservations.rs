@@ -79,11 +79,13 @@ async fn one(From(state): From<State>, Extension(caller): Extension<Caller>, Id(
 
 async fn cancel(From(state): From<State>, Extension(caller): Extension<Caller>, Id(id): Id<ReservationId>) -> Result<StatusCode, Problem> {
     caller.need(Scope::Calls)?;
+    let house = state.clone();
     let cancelled = state.database.write(move |tx| {
         Box::pin(async move {
             let found =
                 store::get(tx, id).await?.filter(|found| found.tenant == caller.tenant).ok_or_else(|| Problem::not_found("reservation"))?;
             if store::cancel(tx, id).await? {
+                caller.note(tx, &house, "reservation.cancel", id, Some(shape(&found)), None).await?;
                 Ok(StatusCode::NO_CONTENT)
             } else if found.is_in_a_call() {
                 Err(Refusal::ReservationUsed.into())

@@ -1,4 +1,4 @@
-//! Subscribers, what they are called, their verified numbers and their secrets.
+//! Subscribers, what they are called and their verified numbers.
 
 use axum::extract::{Extension, State as From};
 use axum::http::StatusCode;
@@ -14,14 +14,13 @@ use crate::http::error::{Problem, taken};
 use crate::http::{Caller, State};
 use crate::ledger::{self, Account};
 use crate::people::Scope;
-use crate::subscriber::credential::{self, CredentialError, Wanted};
-use crate::subscriber::{Credential, Kind, Subscriber, VerifiedNumber, store};
-use crate::types::{AccountId, Country, CredentialId, Currency, DeckId, E164, Micros, Money, Nanos, Secret, SubscriberId, TenantId};
+use crate::subscriber::{Subscriber, VerifiedNumber, store};
+use crate::types::{AccountId, Country, Currency, DeckId, E164, Micros, Money, Nanos, SubscriberId, TenantId};
 
 /// Longest name.
-const LONGEST_NAME: usize = 200;
+pub(super) const LONGEST_NAME: usize = 200;
 /// Most identities, numbers or credentials of one subscriber.
-const MOST: usize = 100;
+pub(super) const MOST: usize = 100;
 
 pub(super) fn router() -> Router<State> {
     Router::new()
@@ -31,8 +30,6 @@ pub(super) fn router() -> Router<State> {
         .route("/subscribers/{subscriber_id}/identities/{identity}", delete(remove_identity))
         .route("/subscribers/{subscriber_id}/numbers", get(list_numbers).post(add_number))
         .route("/subscribers/{subscriber_id}/numbers/{number}", delete(remove_number))
-        .route("/subscribers/{subscriber_id}/credentials", get(list_credentials).post(add_credential))
-        .route("/subscribers/{subscriber_id}/credentials/{credential_id}", delete(revoke_credential))
 }
 
 /// A price a minute, as the API writes it.
@@ -213,6 +210,7 @@ async fn create(From(state): From<State>, Extension(caller): Extension<Caller>, 
     if new.identities.len() > MOST || new.numbers.len() > MOST {
         return Err(Problem::bad_request(format!("Give at most {MOST} identities and {MOST} numbers.")));
     }
+    let house = state.clone();
     let (clock, random) = (state.clock.clone(), state.random.clone());
     let made = state.database.write(move |tx| {
         Box::pin(async move {
@@ -266,7 +264,9 @@ async fn create(From(state): From<State>, Extension(caller): Extension<Caller>, 
             for &number in &new.numbers {
                 store::add_number(tx, subscriber.id, VerifiedNumber { number, verified_at: now }).await?;
             }
-            shape(tx, &subscriber, true).await
+            let made = shape(tx, &subscriber, true).await?;
+            caller.note(tx, &house, "subscriber.create", subscriber.id, None, Some(made.clone())).await?;
+            Ok(made)
         })
     });
     Ok((StatusCode::CREATED, Json(made.await?)).into_response())
@@ -291,7 +291,7 @@ async fn name(tx: &mut Connection, id: SubscriberId, identity: &str) -> Result<(
     if added { Ok(()) } else { Err(Problem::field("identities", "Give identities of 1 to 255 bytes without control characters.")) }
 }
 
-async fn found(connection: &mut Connection, tenant: TenantId, id: SubscriberId) -> Result<Subscriber, Problem> {
+pub(super) async fn found(connection: &mut Connection, tenant: TenantId, id: SubscriberId) -> Result<Subscriber, Problem> {
     let subscriber = store::get(connection, id).await?.filter(|subscriber| subscriber.tenant == tenant);
     subscriber.ok_or_else(|| Problem::not_found("subscriber"))
 }
@@ -310,15 +310,19 @@ async fn update(
     Body(patch, _): Body<Value>,
 ) -> Result<Json<Value>, Problem> {
     caller.need(Scope::Subscribers)?;
+    let house = state.clone();
     let changed = state.database.write(move |tx| {
         Box::pin(async move {
             let subscriber = found(tx, caller.tenant, id).await?;
             let account = account(tx, caller.tenant, subscriber.account).await?;
-            let fields: Fields = from_value(patched(&Fields::of(&subscriber, account.currency), patch)?)?;
+            let before = Fields::of(&subscriber, account.currency);
+            let fields: Fields = from_value(patched(&before, patch)?)?;
             fields.check(account.currency)?;
             check_deck(tx, caller.tenant, &fields, account.currency).await?;
+            let after = json!(fields);
             let subscriber = fields.onto(&subscriber);
             store::update(tx, &subscriber).await?;
+            caller.note(tx, &house, "subscriber.update", id, Some(json!(before)), Some(after)).await?;
             shape(tx, &subscriber, true).await
         })
     });
@@ -327,12 +331,16 @@ async fn update(
 
 async fn remove(From(state): From<State>, Extension(caller): Extension<Caller>, Id(id): Id<SubscriberId>) -> Result<StatusCode, Problem> {
     caller.need(Scope::Subscribers)?;
+    let house = state.clone();
     let gone = state.database.write(move |tx| {
         Box::pin(async move {
-            {
-                found(tx, caller.tenant, id).await?;
-                Ok::<_, Problem>(store::delete(tx, id).await?)
+            let subscriber = found(tx, caller.tenant, id).await?;
+            let before = shape(tx, &subscriber, true).await?;
+            let gone = store::delete(tx, id).await?;
+            if gone {
+                caller.note(tx, &house, "subscriber.delete", id, Some(before), None).await?;
             }
+            Ok::<_, Problem>(gone)
         })
     });
     if gone.await? { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::not_found("subscriber")) }
@@ -364,13 +372,15 @@ async fn add_identity(
 ) -> Result<Response, Problem> {
     caller.need(Scope::Subscribers)?;
     let folded = crate::subscriber::number::fold_identity(&new.identity);
+    let house = state.clone();
     let added = state.database.write(move |tx| {
         Box::pin(async move {
             found(tx, caller.tenant, id).await?;
             if store::list_identities(tx, id).await?.len() >= MOST {
                 return Err(Problem::conflict(format!("The subscriber has {MOST} identities already. Remove one first.")));
             }
-            name(tx, id, &new.identity).await
+            name(tx, id, &new.identity).await?;
+            caller.note(tx, &house, "subscriber.identity_add", id, None, Some(json!({ "identity": new.identity }))).await
         })
     });
     added.await?;
@@ -383,12 +393,15 @@ async fn remove_identity(
     Ids(id, identity): Ids<SubscriberId, String>,
 ) -> Result<StatusCode, Problem> {
     caller.need(Scope::Subscribers)?;
+    let house = state.clone();
     let gone = state.database.write(move |tx| {
         Box::pin(async move {
-            {
-                found(tx, caller.tenant, id).await?;
-                Ok::<_, Problem>(store::remove_identity(tx, id, &identity).await?)
+            found(tx, caller.tenant, id).await?;
+            let gone = store::remove_identity(tx, id, &identity).await?;
+            if gone {
+                caller.note(tx, &house, "subscriber.identity_remove", id, Some(json!({ "identity": identity })), None).await?;
             }
+            Ok::<_, Problem>(gone)
         })
     });
     if gone.await? { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::not_found("identity of this subscriber")) }
@@ -424,6 +437,7 @@ async fn add_number(
 ) -> Result<Response, Problem> {
     caller.need(Scope::Subscribers)?;
     let verified = VerifiedNumber { number: new.number, verified_at: state.clock.timestamp() };
+    let house = state.clone();
     let added = state.database.write(move |tx| {
         Box::pin(async move {
             found(tx, caller.tenant, id).await?;
@@ -431,6 +445,7 @@ async fn add_number(
                 return Err(Problem::conflict(format!("The subscriber has {MOST} numbers already. Remove one first.")));
             }
             store::add_number(tx, id, verified).await?;
+            caller.note(tx, &house, "subscriber.number_add", id, None, Some(number_shape(&verified))).await?;
             let numbers = store::list_numbers(tx, id).await?;
             Ok(numbers.into_iter().find(|number| number.number == verified.number).unwrap_or(verified))
         })
@@ -444,119 +459,16 @@ async fn remove_number(
     Ids(id, number): Ids<SubscriberId, E164>,
 ) -> Result<StatusCode, Problem> {
     caller.need(Scope::Subscribers)?;
+    let house = state.clone();
     let gone = state.database.write(move |tx| {
         Box::pin(async move {
-            {
-                found(tx, caller.tenant, id).await?;
-                Ok::<_, Problem>(store::remove_number(tx, id, number).await?)
+            found(tx, caller.tenant, id).await?;
+            let gone = store::remove_number(tx, id, number).await?;
+            if gone {
+                caller.note(tx, &house, "subscriber.number_remove", id, Some(json!({ "number": number })), None).await?;
             }
+            Ok::<_, Problem>(gone)
         })
     });
     if gone.await? { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::not_found("number of this subscriber")) }
-}
-
-/// A credential without anything that could let somebody in.
-fn credential_shape(credential: &Credential) -> Value {
-    json!({
-        "id": credential.id,
-        "kind": credential.kind,
-        "device": credential.device,
-        "created_at": credential.created_at,
-        "last_used_at": credential.last_used_at,
-        "revoked_at": credential.revoked_at,
-    })
-}
-
-async fn list_credentials(
-    From(state): From<State>,
-    Extension(caller): Extension<Caller>,
-    Id(id): Id<SubscriberId>,
-) -> Result<Json<Value>, Problem> {
-    caller.need(Scope::Read)?;
-    let mut connection = state.database.read().await?;
-    found(&mut connection, caller.tenant, id).await?;
-    let credentials = store::list_credentials(&mut connection, id).await?;
-    Ok(Json(json!({ "items": credentials.iter().map(credential_shape).collect::<Vec<_>>(), "next": null })))
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NewCredential {
-    kind: Kind,
-    #[serde(default)]
-    secret: Option<Secret>,
-    #[serde(default)]
-    device: Option<String>,
-    #[serde(default)]
-    user: Option<String>,
-    #[serde(default)]
-    realm: Option<String>,
-}
-
-async fn add_credential(
-    From(state): From<State>,
-    Extension(caller): Extension<Caller>,
-    Id(id): Id<SubscriberId>,
-    Body(new, _): Body<NewCredential>,
-) -> Result<Response, Problem> {
-    caller.need(Scope::Subscribers)?;
-    if new.device.as_ref().is_some_and(|device| device.is_empty() || device.len() > LONGEST_NAME || device.chars().any(char::is_control)) {
-        return Err(Problem::field(
-            "device",
-            format!("Give a device of 1 to {LONGEST_NAME} bytes without control characters, or leave it out."),
-        ));
-    }
-    let generated = new.secret.is_none();
-    let (credential, secret) = make(&state, id, new).await?;
-    let mut shape = credential_shape(&credential);
-    if let (Value::Object(shape), true) = (&mut shape, generated) {
-        // Shown this once; nothing that is kept tells it again.
-        shape.insert("secret".to_owned(), json!(secret.expose()));
-    }
-    let added = state.database.write(move |tx| {
-        Box::pin(async move {
-            found(tx, caller.tenant, id).await?;
-            let live = store::list_credentials(tx, id).await?;
-            if live.len() >= MOST {
-                return Err(Problem::conflict(format!("The subscriber has had {MOST} credentials. Use one of them.")));
-            }
-            Ok(store::add_credential(tx, &credential).await?)
-        })
-    });
-    added.await?;
-    Ok((StatusCode::CREATED, Json(shape)).into_response())
-}
-
-async fn make(state: &State, subscriber: SubscriberId, new: NewCredential) -> Result<(Credential, Secret), Problem> {
-    let id = CredentialId::new(&state.clock, &state.random);
-    let (config, sealer, random, now) = (state.credentials.clone(), state.sealer.clone(), state.random.clone(), state.clock.timestamp());
-    let wanted = Wanted { kind: new.kind, secret: new.secret, device: new.device, user: new.user, realm: new.realm };
-    // Hashing a password takes tens of milliseconds and megabytes of memory.
-    let made = tokio::task::spawn_blocking(move || Credential::make(id, subscriber, wanted, &config, sealer.as_ref(), &random, now)).await;
-    made.map_err(|error| Problem::fault(&error))?.map_err(|error: credential::CredentialError| {
-        let field = match error {
-            CredentialError::Secret | CredentialError::Asterisks => "secret",
-            CredentialError::NoMasterKey => "kind",
-            CredentialError::NoRealm => "realm",
-        };
-        Problem::field(field, format!("{error}."))
-    })
-}
-
-async fn revoke_credential(
-    From(state): From<State>,
-    Extension(caller): Extension<Caller>,
-    Ids(id, credential): Ids<SubscriberId, CredentialId>,
-) -> Result<StatusCode, Problem> {
-    caller.need(Scope::Subscribers)?;
-    let now = state.clock.timestamp();
-    let gone = state.database.write(move |tx| {
-        Box::pin(async move {
-            {
-                found(tx, caller.tenant, id).await?;
-                Ok::<_, Problem>(store::revoke_credential(tx, id, credential, now).await?)
-            }
-        })
-    });
-    if gone.await? { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::not_found("live credential of this subscriber")) }
 }

@@ -12,7 +12,7 @@ use super::body::{Asked, Body, Id, from_value, page, page_length, parted, patche
 use crate::database::Connection;
 use crate::http::error::Problem;
 use crate::http::{Caller, State};
-use crate::people::Scope;
+use crate::people::{Scope, audit};
 use crate::trunk::normalise::number_of;
 use crate::trunk::{Settings, Trunk, TrunkError, store};
 use crate::types::TrunkId;
@@ -99,6 +99,19 @@ impl std::convert::From<TrunkError> for Problem {
     }
 }
 
+/// The carriers are the operator's own: so is the line in the log.
+async fn note(
+    tx: &mut Connection,
+    caller: &Caller,
+    state: &State,
+    action: &'static str,
+    id: TrunkId,
+    before: Option<Value>,
+    after: Option<Value>,
+) -> Result<(), Problem> {
+    Ok(audit::note(tx, &caller.act_for(state, None, action, id, before, after)).await?)
+}
+
 /// Running calls see the change at once; other nodes within their next look.
 async fn reload(state: &State) {
     if let Err(error) = state.trunks.reload(&state.database).await {
@@ -127,11 +140,12 @@ async fn create(From(state): From<State>, Extension(caller): Extension<Caller>, 
     let (head, settings) = read(body)?;
     let id = TrunkId::new(&state.clock, &state.random);
     let trunk = Trunk { id, name: head.name, enabled: head.enabled, priority: head.priority, settings, target: None };
-    let (shape, now) = (shape(&state, &trunk), state.clock.timestamp());
+    let (shape, now, house) = (shape(&state, &trunk), state.clock.timestamp(), state.clone());
     let added = state.database.write(move |tx| {
         Box::pin(async move {
             check_addresses(tx, &trunk).await?;
-            Ok::<_, Problem>(store::create(tx, &trunk, now).await?)
+            store::create(tx, &trunk, now).await?;
+            note(tx, &caller, &house, "trunk.create", id, None, Some(fields(&trunk))).await
         })
     });
     added.await?;
@@ -173,13 +187,16 @@ async fn update(
     Body(patch, _): Body<Value>,
 ) -> Result<Json<Value>, Problem> {
     caller.need(Scope::Trunks)?;
+    let house = state.clone();
     let changed = state.database.write(move |tx| {
         Box::pin(async move {
             let found = store::get(tx, id).await?.ok_or_else(|| Problem::not_found("trunk"))?;
-            let (head, settings) = read(patched(&fields(&found), patch)?)?;
+            let before = fields(&found);
+            let (head, settings) = read(patched(&before, patch)?)?;
             let changed = Trunk { name: head.name, enabled: head.enabled, priority: head.priority, settings, ..found };
             check_addresses(tx, &changed).await?;
             store::update(tx, &changed).await?;
+            note(tx, &caller, &house, "trunk.update", id, Some(before), Some(fields(&changed))).await?;
             Ok::<_, Problem>(changed)
         })
     });
@@ -190,7 +207,15 @@ async fn update(
 
 async fn remove(From(state): From<State>, Extension(caller): Extension<Caller>, Id(id): Id<TrunkId>) -> Result<StatusCode, Problem> {
     caller.need(Scope::Trunks)?;
-    let gone = state.database.write(move |tx| Box::pin(async move { Ok::<_, Problem>(store::delete(tx, id).await?) }));
+    let house = state.clone();
+    let gone = state.database.write(move |tx| {
+        Box::pin(async move {
+            let Some(before) = store::get(tx, id).await? else { return Ok(false) };
+            let gone = store::delete(tx, id).await?;
+            note(tx, &caller, &house, "trunk.delete", id, Some(fields(&before)), None).await?;
+            Ok::<_, Problem>(gone)
+        })
+    });
     if !gone.await? {
         return Err(Problem::not_found("trunk"));
     }
