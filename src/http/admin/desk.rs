@@ -3,8 +3,8 @@
 use axum::body::{Body, Bytes};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{Method, Request, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
+use axum::response::{IntoResponse, Redirect, Response};
 use http_body_util::BodyExt as _;
 use serde_json::Value;
 use tower::ServiceExt as _;
@@ -12,7 +12,7 @@ use tower::ServiceExt as _;
 use super::House;
 use super::layout;
 use super::session::Visit;
-use crate::http::Caller;
+use crate::http::{Caller, Peer};
 use crate::people::Scope;
 use crate::tenant::Tenant;
 
@@ -31,6 +31,35 @@ pub struct Desk {
     pub path: String,
     /// The host the browser knows us by.
     pub host: String,
+    /// The other end of the connection, and what proxies say of it.
+    way: Way,
+}
+
+/// How a browser's request came: the API counts wrong passwords by it, whoever asks on its behalf.
+#[derive(Debug, Clone)]
+pub struct Way {
+    peer: Option<Peer>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Way {
+    /// As the request says.
+    pub fn of(headers: &HeaderMap, peer: Option<Peer>) -> Self {
+        const KEPT: [&str; 6] = ["forwarded", "x-forwarded-for", "x-forwarded-proto", "user-agent", "host", "cookie"];
+        let kept = KEPT.into_iter().map(HeaderName::from_static);
+        let headers = kept.flat_map(|name| headers.get_all(&name).iter().map(move |value| (name.clone(), value.clone())));
+        Self { peer, headers: headers.collect() }
+    }
+
+    /// A request of ours becomes one that came this way.
+    pub fn mark(&self, request: &mut Request<Body>) {
+        for (name, value) in &self.headers {
+            request.headers_mut().append(name, value.clone());
+        }
+        if let Some(peer) = self.peer {
+            request.extensions_mut().insert(peer);
+        }
+    }
 }
 
 /// Why the API did not do it, as it told.
@@ -76,7 +105,8 @@ impl FromRequestParts<House> for Desk {
         let (caller, visit) = found.ok_or_else(|| super::session::to_sign_in(&parts.uri))?;
         let named = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
         let host = named.or_else(|| parts.uri.authority().map(axum::http::uri::Authority::as_str)).unwrap_or("localhost").to_owned();
-        Ok(Self { house: house.clone(), caller, visit, path: parts.uri.path().to_owned(), host })
+        let way = Way::of(&parts.headers, parts.extensions.get::<Peer>().copied());
+        Ok(Self { house: house.clone(), caller, visit, path: parts.uri.path().to_owned(), host, way })
     }
 }
 
@@ -84,6 +114,13 @@ impl Desk {
     /// May the reader do this? Pages leave out what they may not.
     pub fn may(&self, scope: Scope) -> bool {
         self.caller.principal.may(scope)
+    }
+
+    /// The way to the password page and back to `next`, for those who gave theirs too long ago: money and people want it given
+    /// lately.
+    pub fn confirm_first(&self, next: &str) -> Option<Response> {
+        let needed = self.caller.sign_in.is_some() && !self.caller.confirmed;
+        needed.then(|| Redirect::to(&format!("/admin/confirm?next={}", escaped(next))).into_response())
     }
 
     /// The tenant whose books the reader works in.
@@ -127,6 +164,7 @@ impl Desk {
 
     /// Passes a request on to the API as the reader, and its answer back as it is: for files.
     pub async fn pass(&self, mut request: Request<Body>) -> Response {
+        self.way.mark(&mut request);
         request.extensions_mut().insert(self.caller.clone());
         self.house.api.clone().oneshot(request).await.into_response()
     }

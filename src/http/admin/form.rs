@@ -384,7 +384,11 @@ impl<'f> Form<'f> {
                 @if let Some(key) = &key { input type="hidden" name="idempotency_key" value=(key); }
                 @if let Some(trouble) = self.trouble {
                     div.trouble role="alert" {
-                        p { @if at_a_field(trouble) { (t("Something is not right yet. See the field that is marked.")) } @else { (trouble.message) } }
+                        p { @if trouble.code == "confirm_needed" {
+                            (t("Your password was given too long ago for this.")) " "
+                            a href={ "/admin/confirm?next=" (super::desk::escaped(&self.desk.path)) } target="_blank" { (t("Give it again on another page")) } ". "
+                            (t("Then send this form again."))
+                        } @else if at_a_field(trouble) { (t("Something is not right yet. See the field that is marked.")) } @else { (trouble.message) } }
                     }
                 }
                 @for field in &self.fields { (field) }

@@ -15,17 +15,23 @@ pub mod table;
 pub mod text;
 
 mod accounts;
+mod audit;
 mod calls;
 mod correct;
 mod explain;
+mod keys;
 mod ladder;
 mod overview;
+mod own;
+mod people;
 mod record;
 mod records;
 mod reservations;
 mod sign_in;
 mod subscriber;
 mod subscribers;
+mod tenants;
+mod welcome;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
@@ -52,6 +58,11 @@ pub fn router(state: State, api: Router) -> Router {
     let house = House { state, api };
     let inside = Router::<House>::new()
         .merge(sign_in::inside())
+        .merge(audit::router())
+        .merge(keys::router())
+        .merge(own::router())
+        .merge(people::router())
+        .merge(tenants::router())
         .merge(overview::router())
         .merge(traffic())
         .merge(accounts::router())
@@ -62,6 +73,7 @@ pub fn router(state: State, api: Router) -> Router {
     Router::<House>::new()
         .merge(asset::router())
         .merge(sign_in::outside())
+        .merge(welcome::router())
         .merge(inside)
         .layer(from_fn(session::same_origin))
         .layer(from_fn(layout::headers))
