@@ -19,6 +19,7 @@ mod records;
 mod reservations;
 mod server;
 mod sipp;
+mod stats;
 mod support;
 mod tidy;
 mod torture;
