@@ -14,6 +14,7 @@ mod money;
 mod mutation;
 mod openapi;
 mod overspend;
+mod people;
 mod readme;
 mod records;
 mod reservations;

@@ -64,6 +64,11 @@ impl Door {
         Self::onto(state, Some(folder), bounds, more).await
     }
 
+    /// Doors onto this.
+    pub async fn of(state: State) -> Self {
+        Self::onto(state, None, Bounds::default(), |router| router).await
+    }
+
     /// Doors onto the books and calls of others.
     pub async fn beside(database: Database, clock: Clock, calls: b2bua::Handle) -> Self {
         Self::onto(state(database, clock, calls).await, None, Bounds::default(), |router| router).await
