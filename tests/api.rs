@@ -188,25 +188,95 @@ async fn a_key_whose_process_died_is_taken_over_after_a_minute() {
 }
 
 #[tokio::test]
-async fn adjustments_name_a_person_and_large_ones_two() {
+async fn adjustments_are_signed_and_large_ones_wait_for_a_second_person() {
     let door = Door::open().await;
     let account = path("accounts", &subscriber(&door, json!({})).await, "account_id");
-    let adjust = async |key: &str, amount: &str, approved_by: Option<&str>| {
-        let mut body = json!({ "amount": { "amount": amount, "currency": "EUR" }, "person": "carol", "note": "test" });
-        if let Some(second) = approved_by {
-            body["approved_by"] = json!(second);
-        }
+    let adjust = async |key: &str, amount: &str| {
+        let body = json!({ "amount": { "amount": amount, "currency": "EUR" }, "reason": "test" });
         door.send("POST", &format!("{account}/adjust"), &[("Idempotency-Key", key)], Some(&body)).await
     };
-    assert_eq!(adjust("1", "5.00", None).await.status, 201);
-    assert_eq!(adjust("2", "-2.50", None).await.body["balance"]["amount"], "2.50");
-    assert_eq!(adjust("3", "1000.00", None).await.code(), "second_person_needed");
-    assert_eq!(adjust("4", "1000.00", Some("carol")).await.code(), "second_person_needed");
-    assert_eq!(adjust("5", "1000.00", Some("dave")).await.status, 201);
+    assert_eq!(adjust("1", "5.00").await.status, 201);
+    assert_eq!(adjust("2", "-2.50").await.body["balance"]["amount"], "2.50");
+    let waiting = adjust("3", "1000.00").await;
+    assert_eq!((waiting.status, &waiting.body["state"]), (202, &json!("pending")));
+    assert_eq!(balance(&door, &account).await, "2.50", "nothing has moved");
+    let approve = format!("{}/approve", path("approvals", &waiting.body, "id"));
+
+    // Whoever asked cannot be the second person, not even by a second key of theirs.
+    assert_eq!(door.send("POST", &approve, &[], None).await.code(), "second_person_needed");
+    let mine = door.as_key(&door.key_by(callthrough::people::Who::Server).await).send("POST", &approve, &[], None).await;
+    assert_eq!(mine.code(), "second_person_needed");
+
+    // A hundred impatient second persons move the money once.
+    let other = std::sync::Arc::new(door.as_key(&door.key_of_another_person().await));
+    let mut tries = tokio::task::JoinSet::new();
+    for _ in 0..100 {
+        let (other, approve) = (other.clone(), approve.clone());
+        tries.spawn(async move { other.send("POST", &approve, &[], None).await.status });
+    }
+    let statuses = tries.join_all().await;
+    assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 1);
+    assert!(statuses.iter().all(|status| [200, 409].contains(status)), "{statuses:?}");
+    assert_eq!(balance(&door, &account).await, "1002.50");
+
+    // What was wrong is reversed once, exactly.
     let entries = door.get(&format!("{account}/entries?limit=2")).await.body;
     assert_eq!((entries["items"][0]["seq"].as_i64(), entries["items"][1]["amount"]["amount"].as_str()), (Some(3), Some("-2.50")));
+    let reverse = format!("{account}/entries/{}/reverse", entries["items"][1]["id"].as_str().unwrap());
+    let why = json!({ "reason": "by mistake" });
+    let reversed = door.send("POST", &reverse, &[("Idempotency-Key", "4")], Some(&why)).await;
+    assert_eq!((reversed.status, reversed.body["amount"]["amount"].as_str()), (201, Some("2.50")), "{}", reversed.text);
+    let again = door.send("POST", &reverse, &[("Idempotency-Key", "5")], Some(&why)).await;
+    assert!(again.status == 409 || again.body["id"] == reversed.body["id"], "{}", again.text);
+    assert_eq!(balance(&door, &account).await, "1005.00");
     let rest = door.get(&format!("{account}/entries?limit=2&after={}", entries["next"].as_str().unwrap())).await.body;
     assert_eq!((rest["items"].as_array().unwrap().len(), &rest["next"]), (1, &Value::Null));
+}
+
+#[tokio::test]
+async fn a_voucher_is_redeemed_once_by_a_hundred_who_try() {
+    let door = std::sync::Arc::new(Door::open().await);
+    let account = subscriber(&door, json!({})).await["account_id"].as_str().unwrap().to_owned();
+    let batch = json!({ "name": "spring", "amount": { "amount": "5.00", "currency": "EUR" }, "count": 3 });
+    let made = door.send("POST", "/vouchers/batches", &[("Idempotency-Key", "b")], Some(&batch)).await;
+    assert_eq!((made.status, made.body["codes"].as_array().map(Vec::len)), (201, Some(3)), "{}", made.text);
+    let again = door.send("POST", "/vouchers/batches", &[("Idempotency-Key", "b")], Some(&batch)).await;
+    assert_eq!((&again.body["id"], &again.body["codes"]), (&made.body["id"], &Value::Null), "codes are told once");
+
+    let code = made.body["codes"][0].as_str().unwrap().to_lowercase();
+    let mut tries = tokio::task::JoinSet::new();
+    for number in 0..100 {
+        let (door, body) = (door.clone(), json!({ "code": code, "account_id": account }));
+        let key = format!("try-{number}");
+        tries.spawn(async move { door.send("POST", "/vouchers/redeem", &[("Idempotency-Key", &key)], Some(&body)).await });
+    }
+    let answers = tries.join_all().await;
+    assert_eq!(answers.iter().filter(|answer| answer.status == 201).count(), 1);
+    assert!(answers.iter().filter(|answer| answer.status != 201).all(|answer| answer.code() == "voucher_used"));
+    assert_eq!(balance(&door, &format!("/accounts/{account}")).await, "5.00");
+
+    // A batch that is void is good for nothing; neither is a code with a slip.
+    let at = format!("/vouchers/batches/{}", made.body["id"].as_str().unwrap());
+    assert_eq!(door.send("POST", &format!("{at}/void"), &[], None).await.body["state"], "void");
+    let redeem = async |code: &str| {
+        let body = json!({ "code": code, "account_id": account });
+        door.send("POST", "/vouchers/redeem", &[("Idempotency-Key", code)], Some(&body)).await
+    };
+    assert_eq!(redeem(made.body["codes"][1].as_str().unwrap()).await.code(), "voucher_void");
+    let slip = redeem("0000-0000-0000-0000-1").await;
+    assert_eq!((slip.status, &slip.body["field"]), (400, &json!("code")));
+    assert_eq!(door.get(&at).await.body["redeemed"], 1);
+
+    // More than one person may give away waits for a second one.
+    let large = json!({ "name": "summer", "amount": { "amount": "5.00", "currency": "EUR" }, "count": 30 });
+    let large = door.send("POST", "/vouchers/batches", &[("Idempotency-Key", "l")], Some(&large)).await;
+    assert_eq!(large.body["state"], "pending");
+    let code = large.body["codes"][0].as_str().unwrap();
+    assert_eq!(redeem(code).await.code(), "voucher_pending");
+    let approve = format!("/approvals/{}/approve", large.body["approval_id"].as_str().unwrap());
+    assert_eq!(door.as_key(&door.key_of_another_person().await).send("POST", &approve, &[], None).await.status, 200);
+    let body = json!({ "code": code, "account_id": account });
+    assert_eq!(door.send("POST", "/vouchers/redeem", &[("Idempotency-Key", "later")], Some(&body)).await.status, 201);
 }
 
 #[tokio::test]

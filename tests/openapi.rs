@@ -136,6 +136,9 @@ fn properties_without_sentence(name: &str, schema: &Value, wrong: &mut String) {
 /// The books the examples are sent against: one of everything, under the ids of the examples.
 async fn furnished(kind: Kind) -> Door {
     const ID: &str = "01jb3k5m7n9p0q1r2s3t4v5w6x";
+    const MAIN: &str = "ten_00000000000000000000000000";
+    /// SHA-256 of the code 0123-4567-89AB-CDEF-V.
+    const VOUCHER: &str = "b8e8069c0cb79ddec3746e0fa70dfbd29ddaa5a7fa195b7ae184a9010d353004";
     let door = Door::on(kind).await;
     let now = door.state.clock.timestamp().as_micros();
     let cheap = callthrough::subscriber::credential::Config { argon2_memory_kib: 8, argon2_passes: 1 };
@@ -159,6 +162,33 @@ async fn furnished(kind: Kind) -> Door {
             "insert into cdr (call_id, subscriber_id, caller, dialled, cause, began_at_us, ended_at_us) \
              values ('call_{ID}', 'sub_{ID}', '+420601123456', '+15551230000', 'no_reservation', {now}, {now} + 1000)"
         ),
+        format!(
+            "insert into call (id, node, subscriber_id, dialled, destination, began_at_us, last_alive_at_us, ended_at_us) \
+             values ('call_{ID}', 'node1', 'sub_{ID}', '+15551230000', '+420601123456', {now}, {now}, {now})"
+        ),
+        format!(
+            "insert into hold (id, call_id, leg, account_id, subscriber_id, amount_micros, funded_secs, rate, created_at_us, outcome, \
+             settled_micros, resolved_at_us) values ('hold_{ID}', 'call_{ID}', 'a', 'acct_{ID}', 'sub_{ID}', 0, 0, '{{}}', {now}, 'settled', 0, {now})"
+        ),
+        format!(
+            "insert into posting (id, account_id, seq, kind, cause, idempotency_key, created_at_us, prev_hash, hash) \
+             values ('post_{ID}', 'acct_{ID}', 1, 'top_up', 'pay_0', 'zero', {now}, '', '')"
+        ),
+        format!(
+            "insert into entry (posting_id, line, book, account_id, currency, amount_micros) \
+             values ('post_{ID}', 1, 'subscriber', 'acct_{ID}', 'EUR', 1000000), ('post_{ID}', 2, 'payments', null, 'EUR', -1000000)"
+        ),
+        format!("update account set balance_micros = 1000000, posting_seq = 1 where id = 'acct_{ID}'"),
+        format!(
+            "insert into approval (id, tenant_id, movement, amount_micros, currency, subject, reason, asked_by, asked_for, asked_name, asked_at_us, \
+             expires_at_us, state) values ('appr_{ID}', '{MAIN}', '{{\"kind\":\"adjust\",\"account\":\"acct_{ID}\",\"amount\":\"500\"}}', 500000000, \
+             'EUR', 'acct_{ID}', 'a refund', 'pers_{ID}', 'pers_{ID}', 'Somebody else', {now}, {now} + 60000000, 'pending')"
+        ),
+        format!(
+            "insert into voucher_batch (id, tenant_id, name, amount_micros, currency, count, state, made_by, created_at_us) \
+             values ('vbat_{ID}', '{MAIN}', 'winter', 5000000, 'EUR', 1, 'active', 'server', {now})"
+        ),
+        format!("insert into voucher (id, batch_id, tenant_id, number, digest) values ('vou_{ID}', 'vbat_{ID}', '{MAIN}', 1, '{VOUCHER}')"),
         format!("insert into api_key (id, name, digest, created_at_us) values ('key_{ID}', 'old', 'x', {now})"),
         format!(
             "insert into person (id, login, name, role, password, created_at_us) \

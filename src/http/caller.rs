@@ -13,16 +13,20 @@ use super::error::Problem;
 use super::limits::Client;
 use super::{Peer, State, gate};
 use crate::database::Connection;
+use crate::ledger::approval::By;
 use crate::people::audit::{self, Act};
 use crate::people::person::Person;
 use crate::people::sign_in::{self, SignIn};
-use crate::people::{Principal, Scope};
+use crate::people::{Principal, Scope, Who, key};
 use crate::types::{AuditId, Secret, SignInId, TenantId};
 
 /// The header by which the operator's principals choose the tenant they work in.
 pub const TENANT: &str = "callthrough-tenant";
 /// The last request of a sign-in is kept to the minute.
 const SEEN_TO_THE: Duration = Duration::from_secs(60);
+
+/// How far back it is looked who made the key that made a key.
+const KEYS_MADE_BY_KEYS: usize = 8;
 
 /// Who asks. Handlers find it among the request's extensions.
 #[derive(Debug, Clone)]
@@ -163,6 +167,17 @@ impl Caller {
         }
         let message = "Only the operator's own people and keys may do this. Ask the operator for it.";
         Err(Problem::new(StatusCode::FORBIDDEN, "not_allowed", message))
+    }
+
+    /// As the one who asks for a second person, or is it. A key counts as the person who made it, so nobody is two by having two.
+    pub async fn by(&self, connection: &mut Connection) -> Result<By, Problem> {
+        let (mut behind, operator) = (self.principal.who, self.principal.tenant.is_none());
+        for _ in 0..KEYS_MADE_BY_KEYS {
+            let Who::Key(id) = behind else { break };
+            let Some(key) = key::get(connection, id, self.tenant, operator).await? else { break };
+            behind = key.made_by.parse().unwrap_or(Who::Server);
+        }
+        Ok(By { who: self.principal.who.to_string(), behind: behind.to_string(), name: self.principal.name.clone() })
     }
 
     /// A line of the audit log for something in the tenant's books.

@@ -25,10 +25,13 @@ pub enum Book {
     CarrierPayable,
     /// Exchange between currencies.
     Fx,
+    /// On its way from one account to another.
+    Transit,
 }
 
 impl Book {
-    const ALL: [Self; 8] = [
+    /// Every book.
+    pub const ALL: [Self; 9] = [
         Self::Subscriber,
         Self::RevenueVoice,
         Self::Payments,
@@ -37,6 +40,7 @@ impl Book {
         Self::CarrierCost,
         Self::CarrierPayable,
         Self::Fx,
+        Self::Transit,
     ];
 
     /// The word the books keep.
@@ -50,6 +54,7 @@ impl Book {
             Self::CarrierCost => "carrier_cost",
             Self::CarrierPayable => "carrier_payable",
             Self::Fx => "fx",
+            Self::Transit => "transit",
         }
     }
 
@@ -73,9 +78,21 @@ pub enum Kind {
     Charge,
     /// A carrier's part of a call that was free for the caller: cost to payable.
     CarrierCost,
+    /// A voucher was redeemed: payments to subscriber.
+    Voucher,
+    /// From or to another account of the tenant, by way of the transit book.
+    Transfer,
+    /// The exact reverse of an earlier posting, which it names as its cause.
+    Reversal,
+    /// What a call should have cost, after the reversal of what it did.
+    Correction,
 }
 
 impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 8] =
+        [Self::TopUp, Self::Adjustment, Self::Bonus, Self::Charge, Self::Voucher, Self::Transfer, Self::Reversal, Self::Correction];
+
     /// The word the books keep.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -84,21 +101,26 @@ impl Kind {
             Self::Bonus => "bonus",
             Self::Charge => "charge",
             Self::CarrierCost => "carrier_cost",
+            Self::Voucher => "voucher",
+            Self::Transfer => "transfer",
+            Self::Reversal => "reversal",
+            Self::Correction => "correction",
         }
     }
 
     /// From the word the books keep.
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::TopUp, Self::Adjustment, Self::Bonus, Self::Charge, Self::CarrierCost].into_iter().find(|kind| kind.as_str() == word)
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
     }
 
-    /// The book on the other side of the subscriber's entry.
+    /// The book on the other side of the subscriber's entry. A reversal's is that of what it reverses.
     pub const fn against(self) -> Book {
         match self {
-            Self::TopUp => Book::Payments,
-            Self::Adjustment => Book::Adjustment,
+            Self::TopUp | Self::Voucher => Book::Payments,
+            Self::Adjustment | Self::Reversal => Book::Adjustment,
             Self::Bonus => Book::Bonus,
-            Self::Charge => Book::RevenueVoice,
+            Self::Charge | Self::Correction => Book::RevenueVoice,
+            Self::Transfer => Book::Transit,
             Self::CarrierCost => Book::CarrierPayable,
         }
     }
@@ -132,8 +154,8 @@ pub struct Draft {
     pub idempotency_key: String,
     /// For a reader.
     pub note: String,
-    /// The second person, where one is needed.
-    pub approved_by: Option<String>,
+    /// The book on the other side, where the kind does not say it: of a reversal.
+    pub against: Option<Book>,
 }
 
 /// A draft that cannot be posted.
@@ -148,9 +170,6 @@ pub enum DraftError {
     /// No or a hopeless key.
     #[error("send an idempotency key of 1 to 255 printable characters")]
     Key,
-    /// Too much for one person.
-    #[error("an adjustment above {0} needs a second person: send approved_by with another name")]
-    NeedsSecondPerson(Micros),
 }
 
 /// A movement as the books keep it.
@@ -192,7 +211,7 @@ impl Draft {
             cause: call.to_string(),
             idempotency_key: format!("charge:{hold}"),
             note: String::new(),
-            approved_by: None,
+            against: None,
         })
     }
 
@@ -205,16 +224,16 @@ impl Draft {
             cause: call.to_string(),
             idempotency_key: format!("cost:{hold}"),
             note: String::new(),
-            approved_by: None,
+            against: None,
         }
     }
 
     /// Whether it may be posted by a person or a payment. Charges come from holds and are not drafted by hand.
-    pub fn check(&self, adjustment_limit: Micros) -> Result<(), DraftError> {
+    pub fn check(&self) -> Result<(), DraftError> {
         let sign_fits = match self.kind {
-            Kind::TopUp | Kind::Bonus => self.amount > Micros::ZERO,
-            Kind::Adjustment => self.amount != Micros::ZERO,
-            Kind::Charge => self.amount < Micros::ZERO,
+            Kind::TopUp | Kind::Bonus | Kind::Voucher => self.amount > Micros::ZERO,
+            Kind::Adjustment | Kind::Transfer | Kind::Reversal => self.amount != Micros::ZERO,
+            Kind::Charge | Kind::Correction => self.amount < Micros::ZERO,
             Kind::CarrierCost => false,
         };
         if !sign_fits {
@@ -227,10 +246,6 @@ impl Draft {
         if key.is_empty() || key.len() > 255 || !key.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
             return Err(DraftError::Key);
         }
-        let alone = self.approved_by.as_deref().is_none_or(|second| second.trim().is_empty() || second.trim() == self.cause.trim());
-        if self.kind == Kind::Adjustment && alone && self.amount.get().unsigned_abs() > adjustment_limit.get().unsigned_abs() {
-            return Err(DraftError::NeedsSecondPerson(adjustment_limit));
-        }
         Ok(())
     }
 
@@ -239,13 +254,9 @@ impl Draft {
         let other_way = Micros::ZERO.minus(self.amount)?;
         let entries = vec![
             Entry { book: Book::Subscriber, account: Some(self.account), currency, amount: self.amount },
-            Entry { book: self.kind.against(), account: None, currency, amount: other_way },
+            Entry { book: self.against.unwrap_or(self.kind.against()), account: None, currency, amount: other_way },
         ];
         let entries = if self.kind == Kind::CarrierCost { Vec::new() } else { entries };
-        let note = match self.approved_by {
-            Some(second) if self.kind == Kind::Adjustment => format!("{} (approved by {})", self.note, second.trim()).trim().to_owned(),
-            _ => self.note,
-        };
         let mut posting = Posting {
             id,
             account: self.account,
@@ -253,7 +264,7 @@ impl Draft {
             kind: self.kind,
             cause: self.cause,
             idempotency_key: self.idempotency_key,
-            note,
+            note: self.note,
             at,
             currency,
             entries,

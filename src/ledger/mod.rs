@@ -7,12 +7,15 @@
 //! spend is its balance plus its credit limit less its open holds; no order of events lets that fall below zero.
 //! [`verify()`] reads all of it and names the first row that does not add up.
 
+pub mod approval;
 pub mod entry;
 pub mod hold;
+pub mod movement;
 pub mod store;
 pub mod verify;
+pub mod voucher;
 
-use crate::types::{AccountId, Currency, Micros, MoneyError, Nanos, TenantId};
+use crate::types::{AccountId, CallId, Currency, Micros, MoneyError, Nanos, PostingId, TenantId};
 
 pub use entry::{Book, Draft, Entry, Kind, Posting};
 pub use verify::{Finding, verify};
@@ -100,6 +103,27 @@ pub enum LedgerError {
     /// The movement itself is wrong.
     #[error("{0}")]
     Draft(#[from] entry::DraftError),
+    /// There is no such entry on the account.
+    #[error("the account has no entry {0}: check the id")]
+    NoPosting(PostingId),
+    /// Its kind is undone another way.
+    #[error("an entry of the kind {} is not reversed by hand: correct the call, or move the money back", .0.as_str())]
+    NotReversible(Kind),
+    /// The call cost nothing that could be corrected.
+    #[error("the call {0} was never answered and paid for: there is nothing to correct")]
+    NotCharged(CallId),
+    /// It costs that already.
+    #[error("the call {0} costs that already: send another charge")]
+    NothingToCorrect(CallId),
+    /// Whoever asked cannot approve.
+    #[error("the second person is somebody else than the first: let another approve it")]
+    SamePerson,
+    /// Somebody was faster, or its time is over.
+    #[error("it is decided already, or its time is over: look at it again")]
+    Decided,
+    /// Too many wait.
+    #[error("too many movements wait for a second person: decide some of them first")]
+    TooManyPending,
     /// Beyond 64 bits.
     #[error("the account cannot hold this amount: {0}")]
     Money(#[from] MoneyError),

@@ -7,7 +7,7 @@ use sqlx::{AnyConnection, Row as _};
 
 use super::{Account, Book, Draft, Entry, Kind, LedgerError, Posting};
 use crate::database::Script;
-use crate::types::{AccountId, CallId, Clock, Micros, PostingId, Random, Timestamp};
+use crate::types::{AccountId, CallId, Clock, HoldId, Micros, PostingId, Random, Timestamp};
 
 /// Postings of one list.
 const MAX_LIST: u32 = 1000;
@@ -67,14 +67,8 @@ pub async fn set_credit_limit(tx: &mut AnyConnection, id: AccountId, limit: Micr
 }
 
 /// Posts a draft once, whatever happens to the request that brought it.
-pub async fn post(
-    tx: &mut AnyConnection,
-    draft: Draft,
-    adjustment_limit: Micros,
-    clock: &Clock,
-    random: &Random,
-) -> Result<Posted, LedgerError> {
-    draft.check(adjustment_limit)?;
+pub async fn post(tx: &mut AnyConnection, draft: Draft, clock: &Clock, random: &Random) -> Result<Posted, LedgerError> {
+    draft.check()?;
     let now = clock.timestamp();
     let row =
         sqlx::query("update account set locked_at_us = $2 where id = $1 returning currency, balance_micros, posting_seq, posting_hash")
@@ -159,10 +153,42 @@ const POSTING: &str =
     posting.created_at_us, posting.prev_hash, posting.hash, account.currency
     from posting join account on account.id = posting.account_id";
 
-async fn by_key(connection: &mut AnyConnection, key: &str) -> Result<Option<Posting>, LedgerError> {
+/// The posting under a key, if there is one.
+pub(super) async fn by_key(connection: &mut AnyConnection, key: &str) -> Result<Option<Posting>, LedgerError> {
     let sql = sqlx::AssertSqlSafe(format!("{POSTING} where posting.idempotency_key = $1"));
     let Some(row) = sqlx::query(sql).bind(key).fetch_optional(&mut *connection).await? else { return Ok(None) };
     with_entries(connection, vec![posting(&row)?]).await.map(|postings| postings.into_iter().next())
+}
+
+/// One posting of an account.
+pub async fn posting_of(connection: &mut AnyConnection, account: AccountId, id: PostingId) -> Result<Option<Posting>, LedgerError> {
+    let sql = sqlx::AssertSqlSafe(format!("{POSTING} where posting.id = $1 and posting.account_id = $2"));
+    let row = sqlx::query(sql).bind(id.to_string()).bind(account.to_string()).fetch_optional(&mut *connection).await?;
+    let Some(row) = row else { return Ok(None) };
+    with_entries(connection, vec![posting(&row)?]).await.map(|postings| postings.into_iter().next())
+}
+
+/// The account and the hold a call was charged on.
+pub(super) async fn settled_hold(connection: &mut AnyConnection, call: CallId) -> Result<Option<(AccountId, HoldId)>, LedgerError> {
+    let row = sqlx::query("select id, account_id from hold where call_id = $1 and outcome = 'settled' order by leg limit 1")
+        .bind(call.to_string())
+        .fetch_optional(connection)
+        .await?;
+    row.map(|row| {
+        let account = row.try_get::<String, _>("account_id")?.parse().map_err(|_| LedgerError::Damaged("hold.account_id"))?;
+        Ok((account, row.try_get::<String, _>("id")?.parse().map_err(|_| LedgerError::Damaged("hold.id"))?))
+    })
+    .transpose()
+}
+
+/// Locks an account until the transaction ends; false if there is none such.
+pub async fn lock(tx: &mut AnyConnection, account: AccountId, now: Timestamp) -> Result<bool, LedgerError> {
+    let done = sqlx::query("update account set locked_at_us = $2 where id = $1")
+        .bind(account.to_string())
+        .bind(now.as_micros())
+        .execute(tx)
+        .await?;
+    Ok(done.rows_affected() == 1)
 }
 
 /// The postings of an account, newest first, older than place `before` in its chain.

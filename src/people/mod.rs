@@ -217,6 +217,18 @@ impl fmt::Display for Who {
     }
 }
 
+impl std::str::FromStr for Who {
+    type Err = crate::types::IdError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once('_').map(|(kind, _)| kind) {
+            Some("pers") => text.parse().map(Self::Person),
+            Some("key") => text.parse().map(Self::Key),
+            _ => Ok(Self::Server),
+        }
+    }
+}
+
 /// Somebody who is let in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {

@@ -124,7 +124,7 @@ fn whatever_changed_since_the_request_is_checked_again_at_arrival() {
 #[test]
 fn credit_that_is_gone_at_arrival_refuses_the_call() {
     let stage = Stage::new();
-    let body = json!({ "amount": { "amount": "-5.00", "currency": "EUR" }, "person": "operator", "note": "test" });
+    let body = json!({ "amount": { "amount": "-5.00", "currency": "EUR" }, "reason": "test" });
     stage.world.api.post(&format!("/accounts/{}/adjust", stage.phone.account), &body);
     stage.play(stage.caller("caller_is_refused").fill("status", "403")).succeeds();
     let record = stage.world.record();

@@ -175,13 +175,13 @@ impl Desk {
             cause: "payment 17".into(),
             idempotency_key: key.into(),
             note: String::new(),
-            approved_by: None,
+            against: None,
         }
     }
 
     pub async fn post(&self, draft: Draft) -> Result<ledger::store::Posted, ledger::LedgerError> {
-        let (limit, clock, random) = (self.config.adjustment_limit, self.clock.clone(), self.random.clone());
-        let post = self.database.write(move |tx| Box::pin(async move { ledger::store::post(tx, draft, limit, &clock, &random).await }));
+        let (clock, random) = (self.clock.clone(), self.random.clone());
+        let post = self.database.write(move |tx| Box::pin(async move { ledger::store::post(tx, draft, &clock, &random).await }));
         post.await
     }
 

@@ -3,10 +3,12 @@
 use callthrough::b2bua;
 use callthrough::database::{Database, Kind};
 use callthrough::http::{self, Bounds, State};
+use callthrough::people::key::NewKey;
+use callthrough::people::{Principal, Role, Who};
 use callthrough::rating::Decks;
 use callthrough::subscriber::Sealer;
 use callthrough::trunk::Trunks;
-use callthrough::types::{Clock, Random, Secret, Timestamp};
+use callthrough::types::{Clock, PersonId, Random, Secret, Timestamp};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -84,11 +86,56 @@ impl Door {
         Self { state, address, key, client, _folder: folder, stop }
     }
 
+    /// A key made by somebody, that may do everything.
+    pub async fn key_by(&self, who: Who) -> String {
+        let (clock, random) = (self.state.clock.clone(), self.state.random.clone());
+        let made = self.state.database.write(move |tx| {
+            Box::pin(async move {
+                let by = Principal { who, name: "somebody".to_owned(), tenant: None, scopes: Role::Owner.scopes() };
+                let new = NewKey { tenant: None, name: "test".to_owned(), scopes: Role::Owner.scopes(), expires_at: None };
+                callthrough::people::key::make(tx, &by, new, &clock, &random).await
+            })
+        });
+        made.await.unwrap().1.expose().to_owned()
+    }
+
+    /// A key of a person who has nothing to do with the others.
+    pub async fn key_of_another_person(&self) -> String {
+        self.key_by(Who::Person(PersonId::new(&self.state.clock, &self.state.random))).await
+    }
+
+    /// The same doors by another key.
+    pub fn as_key(&self, key: &str) -> Hand {
+        Hand { address: self.address, key: key.to_owned(), client: self.client.clone() }
+    }
+
+    /// Sends a request to the API with the key.
+    pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&Value>) -> Answer {
+        self.as_key(self.key.expose()).send(method, path, headers, body).await
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, &[], None).await
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.send("POST", path, &[], Some(body)).await
+    }
+}
+
+/// Somebody with a key of their own at the same doors.
+pub struct Hand {
+    address: std::net::SocketAddr,
+    key: String,
+    client: reqwest::Client,
+}
+
+impl Hand {
     /// Sends a request to the API with the key.
     pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&Value>) -> Answer {
         let mut request = self.client.request(method.parse().unwrap(), format!("http://{}/api/v1{path}", self.address));
         if !headers.iter().any(|(name, _)| *name == "cookie" || *name == "authorization") {
-            request = request.bearer_auth(self.key.expose());
+            request = request.bearer_auth(&self.key);
         }
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -100,14 +147,6 @@ impl Door {
             };
         }
         Answer::of(request).await
-    }
-
-    pub async fn get(&self, path: &str) -> Answer {
-        self.send("GET", path, &[], None).await
-    }
-
-    pub async fn post(&self, path: &str, body: &Value) -> Answer {
-        self.send("POST", path, &[], Some(body)).await
     }
 }
 

@@ -202,9 +202,9 @@ impl Office {
                         cause: "test".into(),
                         idempotency_key: account.to_string(),
                         note: String::new(),
-                        approved_by: None,
+                        against: None,
                     };
-                    ledger::store::post(tx, draft, Micros::new(i64::MAX), &clock, &random).await?;
+                    ledger::store::post(tx, draft, &clock, &random).await?;
                 }
                 subscriber::store::create(tx, &subscriber).await?;
                 for name in names {

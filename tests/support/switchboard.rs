@@ -139,7 +139,7 @@ impl Switchboard {
             cause: "test".into(),
             idempotency_key: format!("top-up-{id}"),
             note: String::new(),
-            approved_by: None,
+            against: None,
         };
         let empty = Account {
             tenant: callthrough::types::TenantId::MAIN,
@@ -154,7 +154,7 @@ impl Switchboard {
                 Box::pin(async move {
                     ledger::store::create(tx, &empty, now).await?;
                     if top_up.amount > Micros::ZERO {
-                        ledger::store::post(tx, top_up, Micros::ZERO, &clock, &random).await?;
+                        ledger::store::post(tx, top_up, &clock, &random).await?;
                     }
                     subscriber::store::create(tx, &subscriber).await?;
                     let number = VerifiedNumber { number: number.parse().unwrap(), verified_at: now };

@@ -8,14 +8,19 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::body::{Asked, Body, Id, page, page_length};
+use super::body::{Asked, Body, Id, Ids, page, page_length};
 use crate::database::Connection;
 use crate::http::error::Problem;
 use crate::http::idempotency::{self, Answer};
 use crate::http::{Caller, State};
+use crate::ledger::approval::{self, Question, Wanted};
+use crate::ledger::entry::DraftError;
+use crate::ledger::movement::{self, Movement, Order};
+use crate::ledger::store::Posted;
 use crate::ledger::{Account, Draft, Kind, LedgerError, Posting, store};
 use crate::people::Scope;
-use crate::types::{AccountId, Currency, Micros, Money};
+use crate::people::audit;
+use crate::types::{AccountId, Currency, Micros, Money, PostingId};
 
 /// Longest cause, note or name of a second person.
 const LONGEST_TEXT: usize = 200;
@@ -27,6 +32,7 @@ pub(super) fn router() -> Router<State> {
         .route("/accounts/{account_id}/entries", get(entries))
         .route("/accounts/{account_id}/top_up", post(top_up))
         .route("/accounts/{account_id}/adjust", post(adjust))
+        .route("/accounts/{account_id}/entries/{posting_id}/reverse", post(reverse))
 }
 
 fn shape(account: &Account) -> Result<Value, Problem> {
@@ -63,7 +69,7 @@ async fn create(From(state): From<State>, Extension(caller): Extension<Caller>, 
 }
 
 /// The tenant's account.
-async fn found(connection: &mut Connection, caller: &Caller, id: AccountId) -> Result<Account, Problem> {
+pub(super) async fn found(connection: &mut Connection, caller: &Caller, id: AccountId) -> Result<Account, Problem> {
     let account = store::get(connection, id).await?.filter(|account| account.tenant == caller.tenant);
     account.ok_or_else(|| Problem::not_found("account"))
 }
@@ -123,7 +129,7 @@ async fn entries(
 }
 
 /// A posting from the account's side.
-fn entry_shape(posting: &Posting) -> Value {
+pub(super) fn entry_shape(posting: &Posting) -> Value {
     json!({
         "id": posting.id,
         "account_id": posting.account,
@@ -147,111 +153,179 @@ struct TopUp {
 }
 
 async fn top_up(
-    from: From<State>,
-    caller: Extension<Caller>,
-    id: Id<AccountId>,
+    From(state): From<State>,
+    Extension(caller): Extension<Caller>,
+    Id(id): Id<AccountId>,
     address: Uri,
     headers: HeaderMap,
     Body(wanted, bytes): Body<TopUp>,
 ) -> Result<Response, Problem> {
-    let movement =
-        Movement { kind: Kind::TopUp, amount: wanted.amount, cause: ("payment", wanted.payment), note: wanted.note, approved_by: None };
-    post_once(from, caller, id, &address, &headers, movement, &bytes).await
+    caller.need(Scope::Money)?;
+    let asked = idempotency::asked(&headers, caller.principal.who.to_string(), format!("POST {}", address.path()), &bytes)?;
+    short("payment", &wanted.payment, 1)?;
+    short("note", &wanted.note, 0)?;
+    // The posting's own key: should the stored answer be lost with its process, the money still moves once.
+    let draft = Draft {
+        account: id,
+        kind: Kind::TopUp,
+        amount: wanted.amount.amount,
+        cause: wanted.payment,
+        idempotency_key: idempotency::posting_key(&asked),
+        note: wanted.note,
+        against: None,
+    };
+    draft.check().map_err(|error| ledger_problem(error.into()))?;
+    let work = state.clone();
+    idempotency::once(&state, asked, move |tx| {
+        Box::pin(async move {
+            let account = in_currency(tx, &caller, id, wanted.amount).await?;
+            let posted = store::post(tx, draft, &work.clock, &work.random).await?;
+            let shape = posted_shape(&posted, &account);
+            audit::note(tx, &caller.act(&work, "account.top_up", id, None, Some(shape.clone()))).await?;
+            Ok(Answer::json(StatusCode::CREATED, &shape))
+        })
+    })
+    .await
+}
+
+/// A text of a movement.
+pub(super) fn short(field: &'static str, text: &str, least: usize) -> Result<(), Problem> {
+    if text.trim().len() < least || text.len() > LONGEST_TEXT || text.chars().any(char::is_control) {
+        return Err(Problem::field(field, format!("Give {least} to {LONGEST_TEXT} bytes without control characters.")));
+    }
+    Ok(())
+}
+
+/// The tenant's account, if the amount is in its currency.
+pub(super) async fn in_currency(tx: &mut Connection, caller: &Caller, id: AccountId, amount: Money) -> Result<Account, Problem> {
+    let account = found(tx, caller, id).await?;
+    if account.currency == amount.currency {
+        return Ok(account);
+    }
+    Err(Problem::field("amount.currency", format!("The account is in {}. Send the amount in {0}.", account.currency)))
+}
+
+/// A posting with the balance after it.
+pub(super) fn posted_shape(posted: &Posted, account: &Account) -> Value {
+    let mut shape = entry_shape(&posted.posting);
+    shape["balance"] = json!(Money { amount: posted.balance, currency: account.currency });
+    shape
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Adjusting {
+    #[default]
+    Adjustment,
+    Bonus,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Adjust {
     amount: Money,
-    /// Who corrects.
-    person: String,
-    /// Who else has seen it, for large amounts.
     #[serde(default)]
-    approved_by: Option<String>,
-    note: String,
+    kind: Adjusting,
+    /// Why.
+    reason: String,
 }
 
 async fn adjust(
-    from: From<State>,
-    caller: Extension<Caller>,
-    id: Id<AccountId>,
+    From(state): From<State>,
+    Extension(caller): Extension<Caller>,
+    Id(id): Id<AccountId>,
     address: Uri,
     headers: HeaderMap,
     Body(wanted, bytes): Body<Adjust>,
 ) -> Result<Response, Problem> {
-    let movement = Movement {
-        kind: Kind::Adjustment,
-        amount: wanted.amount,
-        cause: ("person", wanted.person),
-        note: wanted.note,
-        approved_by: wanted.approved_by,
-    };
-    post_once(from, caller, id, &address, &headers, movement, &bytes).await
-}
-
-struct Movement {
-    kind: Kind,
-    amount: Money,
-    /// The field it stands in, and what it says.
-    cause: (&'static str, String),
-    note: String,
-    approved_by: Option<String>,
-}
-
-impl Movement {
-    fn check(&self) -> Result<(), Problem> {
-        let texts = [
-            (self.cause.0, self.cause.1.as_str(), 1),
-            ("note", self.note.as_str(), 0),
-            ("approved_by", self.approved_by.as_deref().unwrap_or_default(), 0),
-        ];
-        for (field, text, least) in texts {
-            if text.trim().len() < least || text.len() > LONGEST_TEXT || text.chars().any(char::is_control) {
-                return Err(Problem::field(field, format!("Give {least} to {LONGEST_TEXT} bytes without control characters.")));
-            }
-        }
-        Ok(())
-    }
-}
-
-async fn post_once(
-    From(state): From<State>,
-    Extension(caller): Extension<Caller>,
-    Id(id): Id<AccountId>,
-    address: &Uri,
-    headers: &HeaderMap,
-    movement: Movement,
-    bytes: &[u8],
-) -> Result<Response, Problem> {
     caller.need(Scope::Money)?;
-    let asked = idempotency::asked(headers, caller.principal.who.to_string(), format!("POST {}", address.path()), bytes)?;
-    movement.check()?;
-    // The posting's own key: should the stored answer be lost with its process, the money still moves once.
-    let draft = Draft {
-        account: id,
-        kind: movement.kind,
-        amount: movement.amount.amount,
-        cause: movement.cause.1,
-        idempotency_key: idempotency::posting_key(&asked),
-        note: movement.note,
-        approved_by: movement.approved_by,
+    let asked = idempotency::asked(&headers, caller.principal.who.to_string(), format!("POST {}", address.path()), &bytes)?;
+    short("reason", &wanted.reason, 1)?;
+    let amount = wanted.amount.amount;
+    let movement = match wanted.kind {
+        Adjusting::Adjustment => Movement::Adjust { account: id, amount },
+        Adjusting::Bonus => Movement::Bonus { account: id, amount },
     };
-    let limit = state.ledger.adjustment_limit;
-    draft.check(limit).map_err(|error| ledger_problem(error.into()))?;
-    let (clock, random) = (state.clock.clone(), state.random.clone());
-    idempotency::once(&state, asked, move |tx| {
+    if amount == Micros::ZERO || (wanted.kind == Adjusting::Bonus && amount < Micros::ZERO) {
+        return Err(ledger_problem(DraftError::Amount.into()));
+    }
+    let work = state.clone();
+    idempotency::once(&state, asked.clone(), move |tx| {
         Box::pin(async move {
-            let account = found(tx, &caller, id).await?;
-            if account.currency != movement.amount.currency {
-                return Err(Problem::field("amount.currency", format!("The account is in {}. Send the amount in {0}.", account.currency)));
-            }
-            let posted = store::post(tx, draft, limit, &clock, &random).await?;
-            let mut shape = entry_shape(&posted.posting);
-            shape["balance"] = json!(Money { amount: posted.balance, currency: account.currency });
-            Ok(Answer::json(StatusCode::CREATED, &shape))
+            in_currency(tx, &caller, id, wanted.amount).await?;
+            move_or_ask(tx, &work, &caller, &asked, movement, wanted.reason).await
         })
     })
     .await
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Reverse {
+    /// Why.
+    reason: String,
+}
+
+async fn reverse(
+    From(state): From<State>,
+    Extension(caller): Extension<Caller>,
+    Ids(id, posting): Ids<AccountId, PostingId>,
+    address: Uri,
+    headers: HeaderMap,
+    Body(wanted, bytes): Body<Reverse>,
+) -> Result<Response, Problem> {
+    caller.need(Scope::Money)?;
+    let asked = idempotency::asked(&headers, caller.principal.who.to_string(), format!("POST {}", address.path()), &bytes)?;
+    short("reason", &wanted.reason, 1)?;
+    let work = state.clone();
+    idempotency::once(&state, asked.clone(), move |tx| {
+        Box::pin(async move {
+            found(tx, &caller, id).await?;
+            move_or_ask(tx, &work, &caller, &asked, Movement::Reverse { account: id, posting }, wanted.reason).await
+        })
+    })
+    .await
+}
+
+/// Moves money, or asks for a second person where it is more than one may move. The account is the caller's own.
+pub(super) async fn move_or_ask(
+    tx: &mut Connection,
+    state: &State,
+    caller: &Caller,
+    asked: &idempotency::Asked,
+    movement: Movement,
+    reason: String,
+) -> Result<Answer, Problem> {
+    let weighed = movement::weigh(tx, &movement).await?;
+    let (id, amount) = weighed.ok_or_else(|| Problem::not_found("entry that could be reversed or corrected"))?;
+    let account = found(tx, caller, id).await?;
+    if amount.get().unsigned_abs() > state.ledger.adjustment_limit.get().unsigned_abs() {
+        let question = Question {
+            tenant: caller.tenant,
+            wanted: Wanted::Movement(movement),
+            amount,
+            currency: account.currency,
+            subject: id.to_string(),
+            reason,
+            by: caller.by(tx).await?,
+        };
+        let approval = approval::ask(tx, question, &state.clock, &state.random).await?;
+        let shape = super::approvals::shape(&approval);
+        audit::note(tx, &caller.act(state, "approval.ask", approval.id, None, Some(shape.clone()))).await?;
+        return Ok(Answer::json(StatusCode::ACCEPTED, &shape));
+    }
+    let by = format!("{} {}", caller.principal.name, caller.principal.who);
+    let order = Order { movement, by, reason, key: idempotency::posting_key(asked) };
+    let posted = movement::carry_out(tx, order, &state.clock, &state.random).await?;
+    let shape = posted_shape(&posted, &account);
+    let action = match movement {
+        Movement::Adjust { .. } => "account.adjust",
+        Movement::Bonus { .. } => "account.bonus",
+        Movement::Reverse { .. } => "account.reverse",
+        Movement::Correct { .. } => "cdr.correct",
+    };
+    audit::note(tx, &caller.act(state, action, id, None, Some(shape.clone()))).await?;
+    Ok(Answer::json(StatusCode::CREATED, &shape))
 }
 
 impl std::convert::From<LedgerError> for Problem {
@@ -261,22 +335,19 @@ impl std::convert::From<LedgerError> for Problem {
 }
 
 fn ledger_problem(error: LedgerError) -> Problem {
-    use crate::ledger::entry::DraftError;
     match error {
         LedgerError::NoAccount(_) => Problem::not_found("account"),
+        LedgerError::NoPosting(_) => Problem::not_found("entry"),
+        LedgerError::NotReversible(_) | LedgerError::NotCharged(_) | LedgerError::Decided | LedgerError::TooManyPending => {
+            Problem::conflict(sentence(&error))
+        }
+        LedgerError::NothingToCorrect(_) => Problem { field: Some("charge".into()), ..Problem::conflict(sentence(&error)) },
+        LedgerError::SamePerson => Problem::new(StatusCode::FORBIDDEN, "second_person_needed", sentence(&error)),
         LedgerError::KeyUsed => Problem::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "idempotency_key_used",
             "This Idempotency-Key was used for another movement. Send a new key for a new movement.",
         ),
-        LedgerError::Draft(DraftError::NeedsSecondPerson(limit)) => Problem {
-            field: Some("approved_by".into()),
-            ..Problem::new(
-                StatusCode::FORBIDDEN,
-                "second_person_needed",
-                format!("An adjustment above {limit} needs a second person. Send approved_by with the name of somebody else."),
-            )
-        },
         LedgerError::Draft(DraftError::Amount) => {
             Problem::field("amount", "A top-up is above zero, an adjustment is not zero. Send another amount.")
         }
@@ -285,4 +356,12 @@ fn ledger_problem(error: LedgerError) -> Problem {
         LedgerError::Damaged(_) => Problem::fault(&error),
         LedgerError::Database(error) => error.into(),
     }
+}
+
+/// An error as a sentence.
+fn sentence(error: &LedgerError) -> String {
+    let text = error.to_string();
+    let mut characters = text.chars();
+    let first = characters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
+    format!("{first}{}.", characters.as_str())
 }

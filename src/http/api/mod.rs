@@ -6,6 +6,7 @@
 
 mod access_numbers;
 mod accounts;
+mod approvals;
 mod audit;
 mod body;
 mod calls;
@@ -23,6 +24,7 @@ mod stats;
 mod subscribers;
 mod tenants;
 mod trunks;
+mod vouchers;
 
 use axum::Router;
 use axum::http::StatusCode;
@@ -37,6 +39,8 @@ pub fn router(state: State) -> Router {
         .merge(subscribers::router())
         .merge(credentials::router())
         .merge(accounts::router())
+        .merge(approvals::router())
+        .merge(vouchers::router())
         .merge(access_numbers::router())
         .merge(trunks::router())
         .merge(decks::router())
