@@ -6,6 +6,7 @@
 //! commits once, so that a hundred calls share one fsync. PostgreSQL groups commits by itself; there each piece is a
 //! transaction of its own, and rows are locked by updating them.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
@@ -159,7 +160,7 @@ async fn migrate(pool: &AnyPool, kind: Kind) -> Result<(), sqlx::Error> {
 /// Statements that do not look at each other's answers. SQLite takes them in one go, which saves a
 /// trip to its thread for each; PostgreSQL takes them one after the other. Each statement counts its own `$1`, `$2`, ….
 #[derive(Debug, Default)]
-pub struct Script(Vec<(&'static str, Vec<Value>)>);
+pub struct Script(Vec<(Cow<'static, str>, Vec<Value>)>);
 
 /// One argument of a statement.
 #[derive(Debug, Clone)]
@@ -202,8 +203,8 @@ impl From<Option<String>> for Value {
 
 impl Script {
     /// Appends a statement.
-    pub fn add(&mut self, sql: &'static str, values: impl Into<Vec<Value>>) {
-        self.0.push((sql, values.into()));
+    pub fn add(&mut self, sql: impl Into<Cow<'static, str>>, values: impl Into<Vec<Value>>) {
+        self.0.push((sql.into(), values.into()));
     }
 
     /// All of them as one statement, for SQLite.
@@ -211,7 +212,7 @@ impl Script {
         let mut sql = String::with_capacity(self.0.iter().map(|step| step.0.len() + 64).sum());
         let mut values = Vec::new();
         for (step, own) in self.0 {
-            renumber(step, values.len(), &mut sql);
+            renumber(&step, values.len(), &mut sql);
             sql.push(';');
             values.extend(own);
         }
@@ -233,7 +234,7 @@ impl Script {
             return Ok(answers);
         }
         for (sql, values) in self.0 {
-            answers.push(bind(sqlx::query(sql), values).fetch_all(&mut *connection).await?);
+            answers.push(bind(sqlx::query(sqlx::AssertSqlSafe(sql)), values).fetch_all(&mut *connection).await?);
         }
         Ok(answers)
     }
@@ -244,7 +245,7 @@ impl Script {
             return self.in_one().execute(tx).await.map(drop);
         }
         for (sql, values) in self.0 {
-            bind(sqlx::query(sql), values).execute(&mut *tx).await?;
+            bind(sqlx::query(sqlx::AssertSqlSafe(sql)), values).execute(&mut *tx).await?;
         }
         Ok(())
     }

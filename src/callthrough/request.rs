@@ -7,7 +7,7 @@ use super::access_number::{AccessNumber, Mode, Rule, Signals, rank};
 use super::dial_string::{DialString, PinText};
 use super::store::{self, Ask, Reserved};
 use super::{Availability, Config, Emergency, Error};
-use crate::database::Database;
+use crate::database::{self, Database, Script};
 use crate::geoip::GeoIp;
 use crate::ledger::hold::{Limits, Usage};
 use crate::ledger::{self, Account};
@@ -147,7 +147,13 @@ pub async fn request(desk: &Desk, request: Request) -> Result<Answer, Refused> {
 
 async fn look_up(desk: &Desk, request: &Request) -> Result<(Arc<Vec<AccessNumber>>, Option<E164>, Account), Refused> {
     let mut connection = desk.database.read().await.map_err(Error::Fault)?;
-    let (stamps, last_used) = store::recall(&mut connection, request.subscriber.id).await.map_err(Error::Fault)?;
+    let mut script = Script::default();
+    store::add_recall(&mut script, request.subscriber.id);
+    ledger::store::add_get(&mut script, request.subscriber.account);
+    let answers = script.ask(&mut connection).await.map_err(Error::Fault)?;
+    let [recalled, account] = answers.as_slice() else { return Err(Error::Fault(database::Error::RowNotFound).into()) };
+    let recalled = recalled.first().ok_or(Error::Fault(database::Error::RowNotFound))?;
+    let (stamps, last_used) = store::recalled(recalled).map_err(Error::Fault)?;
     let known = desk.inventory.0.read().unwrap_or_else(PoisonError::into_inner).clone();
     let inventory = if known.0 == stamps {
         known.1
@@ -156,8 +162,7 @@ async fn look_up(desk: &Desk, request: &Request) -> Result<(Arc<Vec<AccessNumber
         *desk.inventory.0.write().unwrap_or_else(PoisonError::into_inner) = (store::stamps(&fresh), fresh.clone());
         fresh
     };
-    let account = ledger::store::get(&mut connection, request.subscriber.account)
-        .await
+    let account = ledger::store::read_account(request.subscriber.account, account.first())
         .map_err(|error| Refused::Fault(error.to_string()))?
         .ok_or_else(|| Refused::Fault(format!("subscriber {} has no account", request.subscriber.id)))?;
     Ok((inventory, last_used, account))

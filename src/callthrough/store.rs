@@ -9,7 +9,7 @@ use sqlx::{AnyConnection, Row as _};
 use super::access_number::{AccessNumber, Candidate, Mode, Settings};
 use super::reservation::{Claimed, Found, Open, Plan, Reservation, State, plan};
 use super::{Config, Rule};
-use crate::database::Script;
+use crate::database::{Script, Value};
 use crate::types::{CallId, Clock, Country, E164, Random, Refusal, ReservationId, SubscriberId, TenantId, Timestamp};
 
 /// Claims of one reservation: the first, and two more after calls that ended before B answered.
@@ -115,36 +115,38 @@ pub async fn reserve(tx: &mut AnyConnection, config: &Config, ask: &Ask<'_>, clo
             Ok(Reserved { id, access_number, mode, code, rule: None, renewed: true, superseded: 0 })
         }
         Plan::Create { access_number, mode, rule, supersede, bury } => {
+            let mut script = Script::default();
             for gone in &supersede {
-                end(tx, *gone, State::Superseded).await?;
+                end(&mut script, *gone, State::Superseded);
             }
             for gone in &bury {
-                end(tx, *gone, State::Expired).await?;
+                end(&mut script, *gone, State::Expired);
             }
             let code = fresh_code(tx, mode, access_number, now, random).await?;
             let id = ReservationId::new(clock, random);
-            sqlx::query(
+            script.add(
                 "insert into reservation (id, subscriber_id, access_number, destination, state, rule, created_at_us, expires_at_us, \
                  late_until_us, nonce, source, code_digest, tenant_id) \
                  values ($1, $2, $3, $4, 'pending', $5, $6, $7, $8, $9, $10, $11, $12)",
-            )
-            .bind(id.to_string())
-            .bind(ask.subscriber.to_string())
-            .bind(access_number.to_string())
-            .bind(ask.destination.to_string())
-            .bind(rule.as_str())
-            .bind(now.as_micros())
-            .bind(expires.as_micros())
-            .bind(late_until.as_micros())
-            .bind(ask.nonce.as_deref())
-            .bind(ask.source.as_str())
-            .bind(code.as_deref().map(code_digest))
-            .bind(ask.tenant.to_string())
-            .execute(&mut *tx)
-            .await?;
+                [
+                    id.to_string().into(),
+                    ask.subscriber.to_string().into(),
+                    access_number.to_string().into(),
+                    ask.destination.to_string().into(),
+                    rule.as_str().into(),
+                    now.as_micros().into(),
+                    expires.as_micros().into(),
+                    late_until.as_micros().into(),
+                    ask.nonce.clone().into(),
+                    ask.source.as_str().into(),
+                    code.as_deref().map(code_digest).into(),
+                    ask.tenant.to_string().into(),
+                ],
+            );
             if mode == Mode::Pinless {
-                insert_callers(tx, id, access_number, &ask.callers, now).await?;
+                insert_callers(&mut script, id, access_number, &ask.callers, now);
             }
+            script.run(tx).await?;
             Ok(Reserved { id, access_number, mode, code, rule: Some(rule), renewed: false, superseded: supersede.len() })
         }
     }
@@ -199,33 +201,23 @@ const fn opened(reservation: &Reservation, waiting: bool, over: bool, takes_pair
 }
 
 /// Ends a reservation that no call has used up, and frees its pairs.
-async fn end(tx: &mut AnyConnection, id: ReservationId, state: State) -> Result<(), sqlx::Error> {
-    sqlx::query("update reservation set state = $2 where id = $1 and state in ('pending', 'claimed')")
-        .bind(id.to_string())
-        .bind(state.as_str())
-        .execute(&mut *tx)
-        .await?;
-    sqlx::query("update reservation_caller set pending = 0 where reservation_id = $1 and pending = 1")
-        .bind(id.to_string())
-        .execute(tx)
-        .await
-        .map(drop)
+fn end(script: &mut Script, id: ReservationId, state: State) {
+    script.add(
+        "update reservation set state = $2 where id = $1 and state in ('pending', 'claimed')",
+        [id.to_string().into(), state.as_str().into()],
+    );
+    script.add("update reservation_caller set pending = 0 where reservation_id = $1 and pending = 1", [id.to_string().into()]);
 }
 
-async fn insert_callers(
-    tx: &mut AnyConnection,
-    id: ReservationId,
-    access_number: E164,
-    callers: &[E164],
-    now: Timestamp,
-) -> Result<(), sqlx::Error> {
+fn insert_callers(script: &mut Script, id: ReservationId, access_number: E164, callers: &[E164], now: Timestamp) {
     let rows: Vec<String> = (0..callers.len()).map(|index| format!("(${}, $1, $2, 1, $3)", index + 4)).collect();
     let statement = format!(
         "insert into reservation_caller (caller, access_number, reservation_id, pending, created_at_us) values {}",
         rows.join(", ")
     );
-    let query = sqlx::query(sqlx::AssertSqlSafe(statement)).bind(access_number.to_string()).bind(id.to_string()).bind(now.as_micros());
-    callers.iter().fold(query, |query, caller| query.bind(caller.to_string())).execute(tx).await.map(drop)
+    let mut values = vec![access_number.to_string().into(), id.to_string().into(), now.as_micros().into()];
+    values.extend(callers.iter().map(|caller| Value::from(caller.to_string())));
+    script.add(statement, values);
 }
 
 /// A code that no other open reservation of this access number has; none in the other modes.
@@ -256,19 +248,21 @@ async fn fresh_code(
 }
 
 /// What a request needs to know besides the subscriber: whether the inventory changed, and the number given last.
-pub async fn recall(connection: &mut AnyConnection, subscriber: SubscriberId) -> Result<(i64, Option<E164>), sqlx::Error> {
-    let row = sqlx::query(
+pub fn add_recall(script: &mut Script, subscriber: SubscriberId) {
+    script.add(
         "select (select cast(coalesce(sum(stamp), 0) as bigint) from access_number) as stamps, \
          (select access_number from reservation where subscriber_id = $1 order by created_at_us desc limit 1) as last_used",
-    )
-    .bind(subscriber.to_string())
-    .fetch_one(connection)
-    .await?;
+        [subscriber.to_string().into()],
+    );
+}
+
+/// What the row of [`add_recall`] tells.
+pub fn recalled(row: &AnyRow) -> Result<(i64, Option<E164>), sqlx::Error> {
     let last: Option<String> = row.try_get("last_used")?;
     Ok((row.try_get("stamps")?, last.and_then(|number| number.parse().ok())))
 }
 
-/// The sum of the stamps of an inventory, as [`recall`] tells it.
+/// The sum of the stamps of an inventory, as [`recalled`] tells it.
 pub fn stamps(inventory: &[AccessNumber]) -> i64 {
     inventory.iter().map(|number| stamp(number, &settings_text(&number.settings))).fold(0, i64::wrapping_add)
 }

@@ -38,14 +38,23 @@ pub async fn create(tx: &mut AnyConnection, account: &Account, now: Timestamp) -
 
 /// An account as it stands, if there is one.
 pub async fn get(connection: &mut AnyConnection, id: AccountId) -> Result<Option<Account>, LedgerError> {
-    let row = sqlx::query(
+    let mut script = Script::default();
+    add_get(&mut script, id);
+    read_account(id, script.ask(connection).await?.first().and_then(|rows| rows.first()))
+}
+
+/// The statement of [`get`], to travel with others; its row is for [`read_account`].
+pub fn add_get(script: &mut Script, id: AccountId) {
+    script.add(
         "select tenant_id, currency, credit_limit_micros, balance_micros, cast(coalesce((select sum(hold.amount_micros) from hold
             where hold.account_id = account.id and hold.resolved_at_us is null), 0) as bigint) as held_micros
          from account where id = $1",
-    )
-    .bind(id.to_string())
-    .fetch_optional(connection)
-    .await?;
+        [id.to_string().into()],
+    );
+}
+
+/// The account that a row tells of.
+pub fn read_account(id: AccountId, row: Option<&AnyRow>) -> Result<Option<Account>, LedgerError> {
     row.map(|row| {
         Ok(Account {
             id,

@@ -7,6 +7,7 @@ use sqlx::{AnyConnection, Row as _};
 
 use super::number::fold_identity;
 use super::{Credential, Kind, SignIn, Subscriber, VerifiedNumber};
+use crate::database::Script;
 use crate::types::{CredentialId, E164, Micros, Nanos, Secret, SubscriberId, TenantId, Timestamp};
 
 /// Names one statement looks up.
@@ -142,30 +143,47 @@ pub async fn find(connection: &mut AnyConnection, tenant: TenantId, name: &str) 
     if let [row] = rows.as_slice() { subscriber(row).map(Some) } else { Ok(None) }
 }
 
+/// Who is called `$1`, or by the number `$2`, at the door of the enabled tenant of the slug `$3`.
+macro_rules! called {
+    () => {
+        "(select s.* from tenant t join subscriber s on s.tenant_id = t.id where t.slug = $3 and t.enabled = 1 and s.id in \
+         (select subscriber_id from identity i where i.tenant_id = t.id and i.name = $1 \
+          union select subscriber_id from subscriber_number where number = $2)) s"
+    };
+}
+
 /// The same at the door of the enabled tenant of this slug, with everything a sign-in looks at. Digits also stand for a verified number.
 pub async fn sign_in(connection: &mut AnyConnection, tenant_slug: &str, name: &str, now: Timestamp) -> Result<Option<SignIn>, sqlx::Error> {
     let Some(folded) = fold_identity(name) else { return Ok(None) };
     let number = folded.parse::<E164>().map_or_else(|_| folded.clone(), |number| number.to_string());
-    let rows = sqlx::query(
-        "select s.* from tenant t join subscriber s on s.tenant_id = t.id where t.slug = $3 and t.enabled = 1 \
-         and s.id in (select subscriber_id from identity i where i.tenant_id = t.id and i.name = $1 union select subscriber_id from subscriber_number where number = $2) limit 2",
-    )
-    .bind(folded)
-    .bind(number)
-    .bind(tenant_slug)
-    .fetch_all(&mut *connection)
-    .await?;
+    let called = [folded.into(), number.into(), tenant_slug.into()];
+    let mut script = Script::default();
+    script.add(concat!("select s.* from ", called!(), " limit 2"), called.clone());
+    script.add(
+        concat!(
+            "select n.number from ",
+            called!(),
+            " join subscriber_number n on n.subscriber_id = s.id order by n.verified_at_us, n.number limit 100"
+        ),
+        called.clone(),
+    );
+    script.add(
+        concat!(
+            "select c.* from ",
+            called!(),
+            " join credential c on c.subscriber_id = s.id and c.revoked_at_us is null order by c.id limit 100"
+        ),
+        called,
+    );
+    let answers = script.ask(connection).await?;
     // A number that two share stands for neither.
+    let [rows, numbers, credentials] = answers.as_slice() else { return Err(sqlx::Error::RowNotFound) };
     let [row] = rows.as_slice() else { return Ok(None) };
     let subscriber = subscriber(row)?;
     let today = row.try_get::<i64, _>("spent_day_us")? == now.start_of_day().as_micros();
     let spent_today = if today { Micros::new(row.try_get("spent_micros")?) } else { Micros::ZERO };
-    let numbers = list_numbers(connection, subscriber.id).await?.into_iter().map(|number| number.number).collect();
-    let rows = sqlx::query("select * from credential where subscriber_id = $1 and revoked_at_us is null order by id limit 100")
-        .bind(subscriber.id.to_string())
-        .fetch_all(connection)
-        .await?;
-    let credentials = rows.iter().map(credential).collect::<Result<_, _>>()?;
+    let numbers = numbers.iter().map(|row| parsed(row, "number")).collect::<Result<_, _>>()?;
+    let credentials = credentials.iter().map(credential).collect::<Result<_, _>>()?;
     Ok(Some(SignIn { subscriber, numbers, credentials, spent_today }))
 }
 
