@@ -174,7 +174,7 @@ impl Story {
         }
         let trunk = &record.trunk_out;
         if let Some(at) = record.progressed_at {
-            steps.push(Step { trunk: trunk.clone(), ..Step::new(at, Lane::Trunk, Lane::Phone, "progressed") });
+            steps.push(Step::new(at, Lane::Trunk, Lane::Phone, "progressed"));
         }
         if let Some(at) = record.answered_at {
             steps.push(Step { trunk: trunk.clone(), sip_status: Some(200), ..Step::new(at, Lane::Trunk, Lane::Phone, "answered") });
@@ -256,7 +256,7 @@ mod tests {
             ("dialled", "north"),
             ("failed", "north"),
             ("dialled", "south"),
-            ("progressed", "south"),
+            ("progressed", ""),
             ("answered", "south"),
             ("extended", ""),
             ("ended", ""),

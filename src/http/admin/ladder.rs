@@ -70,7 +70,7 @@ fn words(step: &Value, call: &Value) -> Markup {
         }
         "dialled" => t("{destination} was called over {trunk}.").replace("{destination}", &known("destination")).replace("{trunk}", &trunk),
         "failed" => t("{trunk} did not take it: {cause}.").replace("{trunk}", &trunk).replace("{cause}", &cause_words(&told("cause"))),
-        "progressed" => t("It rang, or announced something.").to_owned(),
+        "progressed" => t("First sign of life from the carrier's side.").to_owned(),
         "answered" => t("Answered. From here on it is charged.").to_owned(),
         "extended" => {
             let secs = step["funded_secs"].as_u64().unwrap_or_default();
@@ -85,7 +85,7 @@ fn words(step: &Value, call: &Value) -> Markup {
         "moved" => t("The books moved money.").to_owned(),
         _ => String::new(),
     };
-    let status = step["sip_status"].as_u64();
+    let status = step["sip_status"].as_u64().filter(|_| step["what"] != "ended");
     html! {
         (text)
         @if let Some(status) = status { " " code { "SIP " (status) } }

@@ -14,6 +14,7 @@ pub mod show;
 pub mod table;
 pub mod text;
 
+mod access_numbers;
 mod accounts;
 mod audit;
 mod calls;
@@ -21,6 +22,7 @@ mod correct;
 mod explain;
 mod keys;
 mod ladder;
+mod map;
 mod overview;
 mod own;
 mod people;
@@ -84,6 +86,7 @@ pub fn router(state: State, api: Router) -> Router {
 /// The pages of calls, prices and the network.
 fn traffic() -> Router<House> {
     Router::new()
+        .merge(access_numbers::router())
         .merge(calls::router())
         .merge(correct::router())
         .merge(explain::router())

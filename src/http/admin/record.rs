@@ -42,12 +42,14 @@ async fn one(desk: Desk, Path(call): Path<String>) -> Result<Response, Trouble> 
             (show::figure(t("Charge"), show::money(&record["charge"]), exact(&record)))
         }
         div.grid.wide {
-            (show::card(t("What happened"), ladder(&record)))
+            div.stack {
+                (show::card(t("What happened"), ladder(&record)))
+                (show::card(t("The record"), facts(&record)))
+            }
             div.stack {
                 (show::card(t("Why it cost this"), why_html(why.as_ref())))
                 (show::card(t("Its money"), money(&record)))
                 (super::correct::card(&desk, &record, None, None))
-                (show::card(t("The record"), facts(&record)))
             }
         }
     }))
