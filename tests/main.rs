@@ -21,6 +21,7 @@ mod reservations;
 mod server;
 mod sipp;
 mod stats;
+mod story;
 mod support;
 mod tidy;
 mod torture;

@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use super::folder::Folder;
@@ -23,6 +23,8 @@ pub struct Server {
     more_settings: String,
     log: PathBuf,
     data: PathBuf,
+    /// What it printed.
+    said: Arc<Mutex<Vec<String>>>,
     /// Where its web doors listen.
     pub http: SocketAddr,
     /// Where its SIP door listens.
@@ -39,6 +41,7 @@ impl Server {
             more_settings: more_settings.to_owned(),
             log: folder.file("server.log"),
             data: folder.file("data"),
+            said: Arc::default(),
             http: any,
             sip: any,
         };
@@ -63,8 +66,10 @@ impl Server {
         let output = BufReader::new(child.stdout.take().expect("its output is ours"));
         self.child = Some(child);
         let (told, doors) = mpsc::channel();
+        let said = self.said.clone();
         std::thread::spawn(move || {
             for line in output.lines().map_while(Result::ok) {
+                said.lock().expect("nothing panics while lines are added").push(line.clone());
                 let _ = told.send(line);
             }
         });
@@ -79,6 +84,16 @@ impl Server {
             sip = sip.or_else(|| address("sip:"));
         }
         (self.http, self.sip) = (http.expect("seen"), sip.expect("seen"));
+    }
+
+    /// Waits until it has printed a word that begins so: that word.
+    #[track_caller]
+    pub fn printed(&self, beginning: &str) -> String {
+        let seen = || {
+            let said = self.said.lock().expect("nothing panics while lines are added");
+            said.iter().flat_map(|line| line.split_whitespace()).find(|word| word.starts_with(beginning)).map(str::to_owned)
+        };
+        super::eventually(START, seen).unwrap_or_else(|| panic!("nothing printed begins with {beginning}\n{}", self.shown()))
     }
 
     /// Runs another command of the program on the same settings: its status and output.
