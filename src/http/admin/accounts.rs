@@ -27,12 +27,13 @@ pub(super) fn router() -> Router<House> {
         .route("/admin/accounts/{account_id}", get(one))
         .route("/admin/accounts/{account_id}/top-up", get(top_up_form).post(top_up))
         .route("/admin/accounts/{account_id}/adjust", get(adjust_form).post(adjust))
+        .route("/admin/accounts/{account_id}/entries/{posting_id}/reverse", get(reverse_form).post(reverse))
         .route("/admin/accounts/{account_id}/limit", get(limit_form).post(limit))
 }
 
 async fn list(desk: Desk, Query(asked): Query<BTreeMap<String, String>>) -> Result<Response, Trouble> {
     let said = |name: &str| asked.get(name).map(|value| value.trim()).unwrap_or_default();
-    if said("q").starts_with("acc_") {
+    if said("q").starts_with("acct_") {
         return Ok(Redirect::to(&format!("/admin/accounts/{}", escaped(said("q")))).into_response());
     }
     let found = desk.get(&format!("/accounts{}", query([("after", said("after"))]))).await?;
@@ -111,7 +112,7 @@ async fn one(desk: Desk, Path(id): Path<String>, Query(asked): Query<BTreeMap<St
             (show::figure(t("Credit limit"), show::balance(&account["credit_limit"]), html! {}))
         }
         h2 { (t("Movements")) }
-        (entries_table(&entries))
+        (entries_table(&entries, desk.may(Scope::Money)))
         (pages(&address, &[("after", after)], next(&entries).as_deref()))
     };
     let actions = html! {
@@ -135,25 +136,31 @@ fn next(found: &Value) -> Option<String> {
 }
 
 /// What moved, newest first.
-pub(super) fn entries_table(entries: &Value) -> Markup {
+pub(super) fn entries_table(entries: &Value, reversible: bool) -> Markup {
     let rows = entries["items"].as_array().into_iter().flatten().map(|entry| {
-        vec![
+        let text = |name: &str| entry[name].as_str().unwrap_or_default();
+        let mut cells = vec![
             show::time(&entry["at"]),
-            html! { (movement(entry["kind"].as_str().unwrap_or_default())) },
+            html! { (movement(text("kind"))) },
             show::money(&entry["amount"]),
             cause(entry),
             show::text(&entry["note"]),
-        ]
+        ];
+        if reversible {
+            let way = format!("/admin/accounts/{}/entries/{}/reverse", text("account_id"), text("id"));
+            cells.push(html! { @if text("kind") != "reversal" { a href=(way) { (t("Reverse")) } } });
+        }
+        cells
     });
-    Table::new(t("Movements"))
+    let table = Table::new(t("Movements"))
         .column(t("When"))
         .column(t("What"))
         .figures(t("Amount"))
         .column(t("Because of"))
         .column(t("Note"))
-        .empty(t("Nothing has moved yet."))
-        .rows(rows)
-        .show()
+        .empty(t("Nothing has moved yet."));
+    let table = if reversible { table.column(t("Action")) } else { table };
+    table.rows(rows).show()
 }
 
 /// A cause, as a way there where it has a page.
@@ -175,7 +182,9 @@ fn movement(code: &str) -> &str {
         "voucher" => t("Voucher"),
         "transfer" => t("Transfer"),
         "reversal" => t("Reversal"),
-        "refund" => t("Refund"),
+        "bonus" => t("Bonus"),
+        "correction" => t("Correction"),
+        "carrier_cost" => t("Carrier's part"),
         other => other,
     }
 }
@@ -219,7 +228,8 @@ fn top_up_page(desk: &Desk, account: &Value, given: Option<&Submitted>, trouble:
 }
 
 async fn top_up_form(desk: Desk, Path(id): Path<String>) -> Result<Response, Trouble> {
-    Ok(top_up_page(&desk, &account(&desk, &id).await?, None, None))
+    let account = account(&desk, &id).await?;
+    Ok(desk.confirm_first(&desk.path).unwrap_or_else(|| top_up_page(&desk, &account, None, None)))
 }
 
 async fn top_up(desk: Desk, Path(id): Path<String>, form: Submitted) -> Result<Response, Trouble> {
@@ -241,28 +251,60 @@ fn adjust_page(desk: &Desk, account: &Value, given: Option<&Submitted>, trouble:
                 .required()
                 .hint(t("With a minus to take money away.")),
         )
-        .field(Field::text("note", t("Reason")).required().hint(t("Above the limit, a second person must approve before it counts.")));
+        .field(Field::choice(
+            "kind",
+            t("What it is"),
+            [("adjustment".to_owned(), t("A correction by hand").to_owned()), ("bonus".to_owned(), t("A gift").to_owned())],
+        ))
+        .field(Field::text("reason", t("Reason")).required().hint(t("Above the limit, a second person must approve before it counts.")));
     money_page(desk, account, t("Adjust"), form, trouble)
 }
 
 async fn adjust_form(desk: Desk, Path(id): Path<String>) -> Result<Response, Trouble> {
-    Ok(adjust_page(&desk, &account(&desk, &id).await?, None, None))
+    let account = account(&desk, &id).await?;
+    Ok(desk.confirm_first(&desk.path).unwrap_or_else(|| adjust_page(&desk, &account, None, None)))
 }
 
 async fn adjust(desk: Desk, Path(id): Path<String>, form: Submitted) -> Result<Response, Trouble> {
     let account = account(&desk, &id).await?;
-    let body = json!({ "amount": form.money("amount", currency(&account)), "note": form.text("note") });
+    let body = json!({ "amount": form.money("amount", currency(&account)), "kind": form.text("kind"), "reason": form.text("reason") });
     match desk.send(Method::POST, &format!("/accounts/{}/adjust", escaped(&id)), &body, form.key()).await {
-        Ok(answer) => Ok(moved_or_waits(&id, &answer)),
+        Ok(answer) => Ok(moved_or_waits(&id, &answer, t("The account is adjusted."))),
         Err(trouble) => Ok(adjust_page(&desk, &account, Some(&form), Some(&trouble))),
     }
 }
 
 /// Back to the account, or to the approval that waits for somebody else.
-fn moved_or_waits(id: &str, answer: &Value) -> Response {
-    match answer["id"].as_str().filter(|answer| answer.starts_with("appr_") || answer.starts_with("apr_")) {
-        Some(_) => done("/admin/approvals", t("It waits for a second person to approve it.")),
-        None => done(&format!("/admin/accounts/{id}"), t("The account is adjusted.")),
+pub(super) fn moved_or_waits(id: &str, answer: &Value, said: &str) -> Response {
+    match answer["id"].as_str().filter(|answer| answer.starts_with("appr_")) {
+        Some(approval) => done(&format!("/admin/approvals/{approval}"), t("It waits for a second person to approve it.")),
+        None => done(&format!("/admin/accounts/{id}"), said),
+    }
+}
+
+fn reverse_page(desk: &Desk, account: &Value, posting: &str, given: Option<&Submitted>, trouble: Option<&Trouble>) -> Response {
+    let id = account["id"].as_str().unwrap_or_default();
+    let form = Form::new(desk, format!("/admin/accounts/{id}/entries/{posting}/reverse"), t("Reverse it"))
+        .once()
+        .danger()
+        .again(given, trouble)
+        .with(html! { p { (t("The movement stays in the books; its exact opposite is added.")) " " code.id { (posting) } } })
+        .field(Field::text("reason", t("Reason")).required().hint(t("Above the limit, a second person must approve before it counts.")));
+    money_page(desk, account, t("Reverse a movement"), form, trouble)
+}
+
+async fn reverse_form(desk: Desk, Path((id, posting)): Path<(String, String)>) -> Result<Response, Trouble> {
+    let account = account(&desk, &id).await?;
+    let first = desk.confirm_first(&desk.path);
+    Ok(first.unwrap_or_else(|| reverse_page(&desk, &account, &posting, None, None)))
+}
+
+async fn reverse(desk: Desk, Path((id, posting)): Path<(String, String)>, form: Submitted) -> Result<Response, Trouble> {
+    let account = account(&desk, &id).await?;
+    let address = format!("/accounts/{}/entries/{}/reverse", escaped(&id), escaped(&posting));
+    match desk.send(Method::POST, &address, &json!({ "reason": form.text("reason") }), form.key()).await {
+        Ok(answer) => Ok(moved_or_waits(&id, &answer, t("The movement is reversed."))),
+        Err(trouble) => Ok(reverse_page(&desk, &account, &posting, Some(&form), Some(&trouble))),
     }
 }
 
@@ -278,7 +320,8 @@ fn limit_page(desk: &Desk, account: &Value, given: Option<&Submitted>, trouble: 
 }
 
 async fn limit_form(desk: Desk, Path(id): Path<String>) -> Result<Response, Trouble> {
-    Ok(limit_page(&desk, &account(&desk, &id).await?, None, None))
+    let account = account(&desk, &id).await?;
+    Ok(desk.confirm_first(&desk.path).unwrap_or_else(|| limit_page(&desk, &account, None, None)))
 }
 
 async fn limit(desk: Desk, Path(id): Path<String>, form: Submitted) -> Result<Response, Trouble> {

@@ -87,10 +87,10 @@ fn target(value: &Value) -> Markup {
     let id = value.as_str().unwrap_or_default();
     let folder = match id.split('_').next() {
         Some("sub") => "subscribers",
-        Some("acc") => "accounts",
+        Some("acct") => "accounts",
         Some("call") => "cdrs",
         Some("deck") => "decks",
-        Some("per") => "people",
+        Some("pers") => "people",
         Some("ten") => "tenants",
         _ => return show::id(value),
     };
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn days_become_times() {
-        let asked = BTreeMap::from([("since".to_owned(), "2030-01-02".to_owned()), ("who".to_owned(), " per_1 ".to_owned())]);
-        assert_eq!(as_query(&asked_of(&asked)), "?who=per%5F1&since=2030%2D01%2D02T00%3A00%3A00Z");
+        let asked = BTreeMap::from([("since".to_owned(), "2030-01-02".to_owned()), ("who".to_owned(), " pers_1 ".to_owned())]);
+        assert_eq!(as_query(&asked_of(&asked)), "?who=pers%5F1&since=2030%2D01%2D02T00%3A00%3A00Z");
     }
 }

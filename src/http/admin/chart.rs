@@ -129,7 +129,10 @@ impl Chart {
             figure.chart {
                 figcaption { h3 { (self.title) } }
                 svg viewBox={ "0 0 " (WIDTH / 10) " " (HEIGHT / 10) } role="img" aria-label=(described) {
-                    @for tick in (0..=top / step).map(|tick| tick * step) {
+                    @if self.highest() == 0 && self.most.is_none() {
+                        text x=(tenths(WIDTH / 2 + LEFT / 2)) y=(tenths(HEIGHT / 2)) text-anchor="middle" { (t("Nothing yet")) }
+                    }
+                    @for tick in (0..=top / step).filter(|tick| *tick == 0 || self.highest() > 0).map(|tick| tick * step) {
                         @let y = HEIGHT - BOTTOM - height(tick, top);
                         line.axis x1=(tenths(LEFT)) x2=(tenths(WIDTH - RIGHT)) y1=(tenths(y)) y2=(tenths(y)) {}
                         text x=(tenths(LEFT - 60)) y=(tenths(y + 38)) text-anchor="end" { ((self.written)(tick)) }

@@ -16,6 +16,7 @@ pub mod text;
 
 mod access_numbers;
 mod accounts;
+mod approvals;
 mod audit;
 mod calls;
 mod correct;
@@ -33,6 +34,7 @@ mod sign_in;
 mod subscriber;
 mod subscribers;
 mod tenants;
+mod vouchers;
 mod welcome;
 
 use axum::Router;
@@ -60,16 +62,9 @@ pub fn router(state: State, api: Router) -> Router {
     let house = House { state, api };
     let inside = Router::<House>::new()
         .merge(sign_in::inside())
-        .merge(audit::router())
-        .merge(keys::router())
-        .merge(own::router())
-        .merge(people::router())
-        .merge(tenants::router())
-        .merge(overview::router())
+        .merge(keepers())
+        .merge(books())
         .merge(traffic())
-        .merge(accounts::router())
-        .merge(subscribers::router())
-        .merge(subscriber::router())
         .route("/admin/{*rest}", any(layout::nothing_here))
         .layer(from_fn_with_state(house.clone(), session::enter));
     Router::<House>::new()
@@ -81,6 +76,27 @@ pub fn router(state: State, api: Router) -> Router {
         .layer(from_fn(layout::headers))
         .layer(from_fn(text::speak))
         .with_state(house)
+}
+
+/// The pages of how things stand, and of who keeps the books.
+fn keepers() -> Router<House> {
+    Router::new()
+        .merge(overview::router())
+        .merge(audit::router())
+        .merge(keys::router())
+        .merge(own::router())
+        .merge(people::router())
+        .merge(tenants::router())
+}
+
+/// The pages of customers and their money.
+fn books() -> Router<House> {
+    Router::new()
+        .merge(accounts::router())
+        .merge(approvals::router())
+        .merge(subscriber::router())
+        .merge(subscribers::router())
+        .merge(vouchers::router())
 }
 
 /// The pages of calls, prices and the network.

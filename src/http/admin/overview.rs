@@ -33,8 +33,10 @@ async fn overview(desk: Desk, Query(asked): Query<BTreeMap<String, String>>) -> 
                 a href={ "/admin?span=" (code) } aria-current=[(code == span).then_some("page")] { (name) }
             }
         }
-        div.grid.wide #charts data-live { (charts(&series, span)) }
-        section.card { h2 { (t("Trunks in the last hour")) } div #trunks data-live { (trunks(&now)) } }
+        div.grid.wide #charts data-live {
+            (charts(&series, span))
+            section.card { h2 { (t("Trunks in the last hour")) } (trunks(&now)) }
+        }
     };
     Ok(Page::new(&desk, Section::Overview, t("Overview")).show(body))
 }

@@ -30,6 +30,20 @@
             });
             element.after(button);
         }
+        for (const button of document.querySelectorAll("[data-print]")) {
+            button.hidden = false;
+            button.addEventListener("click", () => print());
+        }
+        for (const box of document.querySelectorAll("[data-strength]")) {
+            const input = box.querySelector("input");
+            const told = document.createElement("progress");
+            told.max = 24;
+            told.setAttribute("aria-label", "Length of the password");
+            input.after(told);
+            const show = () => { told.value = Math.min(24, new Set(input.value).size + input.value.length / 2); };
+            input.addEventListener("input", show);
+            show();
+        }
         if (document.querySelector("[data-live]")) setInterval(refresh, 5000);
         if (location.hash === "#print") print();
     };

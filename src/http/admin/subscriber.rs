@@ -66,7 +66,7 @@ async fn page(desk: &Desk, id: &str, again: Option<&Again<'_>>, made: Option<&Va
         section.card { h2 { (t("Setting up a phone")) } (provisioning(&door, &subscriber, None)) }
         (show::card(t("Live calls"), live_table(&live)))
         section.card { h2 { (t("Latest calls")) } (records_table(&records)) p.more { a href={ "/admin/cdrs?subscriber_id=" (id) } { (t("All call records")) } } }
-        section.card { h2 { (t("Latest movements")) } (super::accounts::entries_table(&entries)) p.more { a href={ "/admin/accounts/" (account_id) } { (t("All movements")) } } }
+        section.card { h2 { (t("Latest movements")) } (super::accounts::entries_table(&entries, false)) p.more { a href={ "/admin/accounts/" (account_id) } { (t("All movements")) } } }
         @if change { (remove_form(desk, id)) }
     };
     let actions = html! {

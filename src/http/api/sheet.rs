@@ -106,10 +106,29 @@ const SHEETS: &[(&str, &[&str])] = &[
         "/trunks",
         &["id", "name", "enabled", "priority", "target", "addresses", "country", "channels", "calls_per_second", "calls", "failing"],
     ),
-    ("/subscribers", &["id", "name", "enabled", "account_id", "home_country", "locale", "identities", "numbers", "deck_id", "created_at"]),
-    ("/accounts/{account_id}/entries", &["posting_id", "at", "kind", "amount=amount.amount", "currency=amount.currency", "cause", "note"]),
+    (
+        "/subscribers",
+        &[
+            "id",
+            "name",
+            "enabled",
+            "account_id",
+            "balance=balance.amount",
+            "currency=balance.currency",
+            "home_country",
+            "locale",
+            "identities",
+            "numbers",
+            "deck_id",
+            "created_at",
+        ],
+    ),
+    ("/accounts/{account_id}/entries", &["id", "at", "kind", "amount=amount.amount", "currency=amount.currency", "cause", "note"]),
     ("/decks", &["id", "name", "currency", "created_at"]),
-    ("/keys", &["id", "name", "created_at", "last_used_at", "revoked_at"]),
+    ("/keys", &["id", "name", "scopes", "created_at", "expires_at", "last_used_at", "revoked_at"]),
+    ("/people", &["id", "tenant", "login", "name", "role", "enabled", "accepted", "second_factor", "created_at", "signed_in_at"]),
+    ("/tenants", &["id", "slug", "name", "home_country", "enabled", "created_at"]),
+    ("/audit", &["id", "tenant", "at", "who", "name", "from", "action", "target", "before", "after"]),
 ];
 
 /// Whether the list at this path has a sheet.
