@@ -16,3 +16,6 @@ create index cdr_sip_call_id on cdr (sip_call_id) where sip_call_id is not null;
 
 -- The money that a call moved is told with the call.
 create index posting_cause on posting (cause);
+
+-- Who spends from an account is told with the account.
+create index subscriber_account on subscriber (account_id);

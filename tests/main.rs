@@ -1,5 +1,6 @@
 //! The suite.
 
+mod admin;
 mod api;
 mod arrivals;
 mod browser;

@@ -8,7 +8,7 @@ use sqlx::{AnyConnection, Row as _};
 use super::number::fold_identity;
 use super::{Credential, Kind, SignIn, Subscriber, VerifiedNumber};
 use crate::database::Script;
-use crate::types::{CredentialId, E164, Micros, Nanos, Secret, SubscriberId, TenantId, Timestamp};
+use crate::types::{AccountId, CredentialId, E164, Micros, Nanos, Secret, SubscriberId, TenantId, Timestamp};
 
 /// Names one statement looks up.
 const NAMED_AT_ONCE: usize = 500;
@@ -114,18 +114,24 @@ pub async fn names(
 pub async fn list(
     connection: &mut AnyConnection,
     tenant: TenantId,
-    name: Option<&str>,
+    (name, account): (Option<&str>, Option<AccountId>),
     after: Option<SubscriberId>,
     limit: u32,
 ) -> Result<Vec<Subscriber>, sqlx::Error> {
     let part = name.map(|name| format!("%{}%", name.trim().to_lowercase().replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")));
-    let wanted = if part.is_some() { "and lower(name) like $4 escape '\\'" } else { "" };
-    let statement = format!("select * from subscriber where tenant_id = $3 and id > $1 {wanted} order by id limit $2");
+    let named = if part.is_some() { "and lower(name) like $4 escape '\\'" } else { "" };
+    let paid = match (account, part.is_some()) {
+        (None, _) => "",
+        (Some(_), false) => "and account_id = $4",
+        (Some(_), true) => "and account_id = $5",
+    };
+    let statement = format!("select * from subscriber where tenant_id = $3 and id > $1 {named} {paid} order by id limit $2");
     let query = sqlx::query(sqlx::AssertSqlSafe(statement))
         .bind(after.map_or_else(String::new, |id| id.to_string()))
         .bind(i64::from(limit))
         .bind(tenant.to_string());
     let query = if let Some(part) = part { query.bind(part) } else { query };
+    let query = if let Some(account) = account { query.bind(account.to_string()) } else { query };
     query.fetch_all(connection).await?.iter().map(subscriber).collect()
 }
 

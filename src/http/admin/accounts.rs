@@ -36,7 +36,10 @@ async fn list(desk: Desk, Query(asked): Query<BTreeMap<String, String>>) -> Resu
     if said("q").starts_with("acct_") {
         return Ok(Redirect::to(&format!("/admin/accounts/{}", escaped(said("q")))).into_response());
     }
-    let found = desk.get(&format!("/accounts{}", query([("after", said("after"))]))).await?;
+    let found = match desk.get(&format!("/accounts{}", query([("after", said("after"))]))).await {
+        Err(trouble) if trouble.status == StatusCode::METHOD_NOT_ALLOWED => Value::Null,
+        found => found?,
+    };
     let rows = found["items"].as_array().into_iter().flatten().map(|account| {
         let id = account["id"].as_str().unwrap_or_default();
         vec![
@@ -104,7 +107,11 @@ async fn one(desk: Desk, Path(id): Path<String>, Query(asked): Query<BTreeMap<St
     let after = asked.get("after").map(String::as_str).unwrap_or_default();
     let entries = desk.get(&format!("/accounts/{}/entries{}", escaped(&id), query([("after", after)]))).await?;
     let address = format!("/admin/accounts/{id}");
+    let whose = desk.get(&format!("/subscribers?account_id={}", escaped(&id))).await?;
     let body = html! {
+        p { (t("Used by")) ":" @for subscriber in whose["items"].as_array().into_iter().flatten() {
+            " " a href={ "/admin/subscribers/" (subscriber["id"].as_str().unwrap_or_default()) } { (show::text(&subscriber["name"])) }
+        } @if whose["items"].as_array().is_none_or(Vec::is_empty) { " " (t("nobody")) } }
         div.figures {
             (show::figure(t("Balance"), show::balance(&account["balance"]), html! {}))
             (show::figure(t("Left to spend"), show::balance(&account["available"]), html! { (t("With the credit limit, less what is held")) }))
@@ -168,6 +175,10 @@ fn cause(entry: &Value) -> Markup {
     match entry["cause"].as_str() {
         Some(cause) if cause.starts_with("call_") => {
             html! { a href={ "/admin/cdrs/" (cause.split([':', '/']).next().unwrap_or(cause)) } { (t("the call")) } }
+        }
+        // Who did it: the name to read, the id for whoever points at it.
+        Some(cause) if cause.contains(" pers_") || cause.contains(" key_") => {
+            html! { span title=(cause) { (cause.split(' ').next().unwrap_or(cause)) } }
         }
         _ => show::text(&entry["cause"]),
     }

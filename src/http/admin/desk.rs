@@ -1,5 +1,7 @@
 //! Where a page stands: who reads it, and the API it asks on their behalf.
 
+use std::time::Duration;
+
 use axum::body::{Body, Bytes};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -18,6 +20,9 @@ use crate::tenant::Tenant;
 
 /// Most bytes of an answer of the API that a page reads.
 const ANSWER: usize = 8 * 1024 * 1024;
+/// How often and how long the second of two equal requests waits for the first.
+const PATIENCE: u32 = 50;
+const A_MOMENT: Duration = Duration::from_millis(50);
 
 /// The reader's desk. Every page behind the sign-in takes one.
 pub struct Desk {
@@ -136,6 +141,13 @@ impl Desk {
 
     /// Has the API do something. `key` is the form's idempotency key where money moves.
     pub async fn send(&self, method: Method, path: &str, body: &Value, key: Option<&str>) -> Result<Value, Trouble> {
+        for _ in 0..PATIENCE {
+            match self.ask(method.clone(), path, Some(body), key).await {
+                // The other half of a double click: it gets the answer of the first.
+                Err(trouble) if trouble.code == "idempotency_running" => tokio::time::sleep(A_MOMENT).await,
+                answer => return answer,
+            }
+        }
         self.ask(method, path, Some(body), key).await
     }
 

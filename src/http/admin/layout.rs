@@ -216,7 +216,9 @@ fn document(title: &str, theme: Option<&str>, class: &str, inner: Markup) -> Mar
                 link rel="stylesheet" href=(asset::path("style.css"));
                 script src=(asset::path("page.js")) defer {}
             }
-            body class=(class) { (inner) }
+            body class=(class) data-say-copy=(t("Copy")) data-say-copied=(t("Copied")) data-say-cancel=(t("Cancel")) data-say-strength=(t("Strength of the password")) {
+                (inner)
+            }
         }
     }
 }

@@ -2,6 +2,8 @@
 (() => {
     const root = document.documentElement;
     root.classList.add("js");
+    // Words come from the page, which speaks the reader's language.
+    const say = (word) => document.body.getAttribute(`data-say-${word}`) ?? word;
     const ready = () => {
         for (const element of document.querySelectorAll("[data-theme-toggle], [data-menu]")) element.hidden = false;
         document.querySelector("[data-theme-toggle]")?.addEventListener("click", () => {
@@ -21,12 +23,11 @@
         for (const element of document.querySelectorAll("[data-copy]")) {
             const button = document.createElement("button");
             button.type = "button";
-            button.className = "plain";
-            button.textContent = "⧉";
-            button.setAttribute("aria-label", "Copy");
+            button.className = "copy";
+            button.textContent = say("copy");
             button.addEventListener("click", async () => {
                 await navigator.clipboard.writeText(element.textContent);
-                button.textContent = "✓";
+                button.textContent = say("copied");
             });
             element.after(button);
         }
@@ -38,7 +39,7 @@
             const input = box.querySelector("input");
             const told = document.createElement("progress");
             told.max = 24;
-            told.setAttribute("aria-label", "Length of the password");
+            told.setAttribute("aria-label", say("strength"));
             input.after(told);
             const show = () => { told.value = Math.min(24, new Set(input.value).size + input.value.length / 2); };
             input.addEventListener("input", show);
@@ -69,7 +70,7 @@
         yes.type = "button";
         const no = document.createElement("button");
         no.type = "button";
-        no.textContent = "Cancel";
+        no.textContent = say("cancel");
         yes.addEventListener("click", () => { form.dataset.confirmed = "1"; dialog.close(); form.requestSubmit(); });
         no.addEventListener("click", () => dialog.close());
         dialog.addEventListener("close", () => dialog.remove());

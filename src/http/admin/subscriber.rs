@@ -56,7 +56,7 @@ async fn page(desk: &Desk, id: &str, again: Option<&Again<'_>>, made: Option<&Va
             (show::figure(t("Held for calls that are up"), show::balance(&account["held"]), html! {}))
             (show::figure(t("Live calls"), html! { (live["items"].as_array().map_or(0, Vec::len)) }, html! {}))
         }
-        div.grid {
+        div.grid.wide {
             (show::card(t("Who they are"), facts(&subscriber)))
             (show::card(t("Limits"), limits(&subscriber)))
             (show::card(t("Verified numbers"), numbers_card(desk, id, &numbers, change, again)))

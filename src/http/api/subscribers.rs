@@ -148,6 +148,8 @@ struct Page {
     number: Option<E164>,
     /// Only those whose name has this in it.
     name: Option<String>,
+    /// Only those who spend from this account.
+    account_id: Option<AccountId>,
 }
 
 async fn list(From(state): From<State>, Extension(caller): Extension<Caller>, Asked(asked): Asked<Page>) -> Result<Response, Problem> {
@@ -159,7 +161,7 @@ async fn list(From(state): From<State>, Extension(caller): Extension<Caller>, As
         (None, Some(number)) => store::find_by_number(&mut connection, caller.tenant, number).await?,
         (None, None) => {
             let name = asked.name.as_deref().filter(|name| !name.trim().is_empty());
-            store::list(&mut connection, caller.tenant, name, asked.after, limit + 1).await?
+            store::list(&mut connection, caller.tenant, (name, asked.account_id), asked.after, limit + 1).await?
         }
     };
     let mut shapes = Vec::with_capacity(found.len());

@@ -1,0 +1,71 @@
+//! Every page for an owner: it answers, it is well-formed, and it says to the browser what it must.
+
+use super::reader::{Reader, well_formed};
+
+#[tokio::test]
+async fn every_page_answers_an_owner() {
+    let owner = Reader::owner().await;
+    let sub = owner.adds_a_subscriber("Alice", "+420601123456").await;
+    let account = owner.account_of(&sub).await;
+    let person = owner.get("/admin/people").await.text;
+    let person = person.split("href=\"/admin/people/pers_").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let paths = [
+        "/admin".to_owned(),
+        "/admin?span=7d".to_owned(),
+        "/admin?span=30d".to_owned(),
+        "/admin/subscribers".to_owned(),
+        "/admin/subscribers?q=ali".to_owned(),
+        "/admin/subscribers?q=%2B420601123456".to_owned(),
+        "/admin/subscribers/new".to_owned(),
+        sub.clone(),
+        format!("{sub}/edit"),
+        "/admin/accounts".to_owned(),
+        "/admin/accounts/new".to_owned(),
+        account.clone(),
+        format!("{account}/top-up"),
+        format!("{account}/adjust"),
+        format!("{account}/limit"),
+        "/admin/approvals".to_owned(),
+        "/admin/approvals?state=approved".to_owned(),
+        "/admin/vouchers".to_owned(),
+        "/admin/vouchers/new".to_owned(),
+        "/admin/vouchers/redeem".to_owned(),
+        "/admin/tenants".to_owned(),
+        "/admin/tenants/new".to_owned(),
+        format!("/admin/tenants/{}", callthrough::types::TenantId::MAIN),
+        "/admin/people".to_owned(),
+        "/admin/people?operator=false".to_owned(),
+        "/admin/people/new".to_owned(),
+        format!("/admin/people/pers_{person}"),
+        "/admin/keys".to_owned(),
+        "/admin/keys/new".to_owned(),
+        "/admin/audit".to_owned(),
+        "/admin/me".to_owned(),
+        "/admin/confirm".to_owned(),
+    ];
+    for path in &paths {
+        let page = owner.get(path).await;
+        assert_eq!(page.status, 200, "{path}: {}", page.text);
+        well_formed(path, &page.text);
+        let policy = page.header("content-security-policy");
+        assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{path}: {policy}");
+        assert_eq!((page.header("x-content-type-options"), page.header("cache-control")), ("nosniff", "no-store"), "{path}");
+        assert!(page.text.contains("<html lang=\"en\">") && page.text.contains("<title>"), "{path}");
+        assert_eq!(page.text.matches("<h1>").count(), 1, "{path}: one heading of the page");
+        assert!(!page.text.contains(" style=\"") && !page.text.contains("<style"), "{path}: the policy lets no style into the page");
+    }
+    let sheet = owner.get("/admin/audit.csv").await;
+    assert_eq!((sheet.status, sheet.header("content-type")), (200, "text/csv; charset=utf-8"), "{}", sheet.text);
+    assert!(sheet.text.contains("subscriber.create"), "{}", sheet.text);
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_said_on_a_page() {
+    let owner = Reader::owner().await;
+    for path in ["/admin/nothing", "/admin/subscribers/sub_01jb3k5m7n9p0q1r2s3t4v5w6x", "/admin/accounts/nonsense"] {
+        let page = owner.get(path).await;
+        assert!(matches!(page.status, 400 | 404), "{path}: {}", page.status);
+        well_formed(path, &page.text);
+        assert!(page.text.contains("To the overview"), "{path}: {}", page.text);
+    }
+}
