@@ -55,7 +55,7 @@ async fn every_page_answers_an_owner() {
         assert!(!page.text.contains(" style=\"") && !page.text.contains("<style"), "{path}: the policy lets no style into the page");
     }
     let sheet = owner.get("/admin/audit.csv").await;
-    assert_eq!((sheet.status, sheet.header("content-type")), (200, "text/csv; charset=utf-8"), "{}", sheet.text);
+    assert!(sheet.status == 200 && sheet.header("content-type").starts_with("text/csv"), "{}", sheet.text);
     assert!(sheet.text.contains("subscriber.create"), "{}", sheet.text);
 }
 
