@@ -152,6 +152,7 @@ pub async fn start_with(config: Config, clock: Clock, random: Random) -> Result<
         random,
         trunks,
         decks,
+        imports: rating::import::Imports::default(),
         rating: config.rating,
         ledger: config.ledger,
         credentials: config.credentials,

@@ -13,8 +13,8 @@ use crate::support::switchboard::{ALICE, PRAGUE, Switchboard};
 use crate::support::until;
 
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
-/// Operations whose good example needs a live call or the code of a minute: tests of their own make them.
-const LIVE: [&str; 4] = ["getCall", "hangUpCall", "confirmTotp", "removeTotp"];
+/// Operations whose good example needs a live call, the code of a minute or a fingerprint: tests of their own make them.
+const LIVE: [&str; 5] = ["getCall", "hangUpCall", "confirmTotp", "removeTotp", "applyImport"];
 /// The cookie of the examples.
 const SIGNED_IN: &str = "callthrough=exampleSignIn00000000000000";
 
@@ -229,7 +229,27 @@ async fn furnished(kind: Kind) -> Door {
     let fingerprint = report.body["report"]["fingerprint"].as_str().unwrap();
     let applied = door.send("POST", &format!("{import}?fingerprint={fingerprint}"), &[("content-type", "text/csv")], Some(&file)).await;
     assert_eq!(applied.status, 201, "{}", applied.text);
+    let older = format!(
+        "insert into deck_version (id, deck_id, number, fingerprint, state, rounding, effective_from_us, created_at_us) \
+         values ('dver_{ID}', 'deck_{ID}', 0, 'x', 'active', 'up', 0, 0)"
+    );
+    let written = door.state.database.write(move |tx| Box::pin(async move { sqlx::query(sqlx::AssertSqlSafe(older)).execute(tx).await }));
+    written.await.unwrap();
+    hold_import(&door, ID);
     door
+}
+
+/// An import that may be applied, under the id of the examples.
+fn hold_import(door: &Door, id: &str) {
+    use callthrough::rating::import;
+    use callthrough::types::{DeckId, TenantId};
+    let deck: DeckId = format!("deck_{id}").parse().unwrap();
+    let sheet = import::read("prefix,name,per_minute\n420,Czechia,0.70\n44,UK,0.02\n".as_bytes(), &import::Format::default()).unwrap();
+    let now = door.state.clock.timestamp();
+    let comparison = import::Comparison::new(&door.state.decks, deck, sheet, import::Rules::default(), now);
+    let report = comparison.report();
+    let held = door.state.imports.begin_as(format!("imp_{id}").parse().unwrap(), &door.state.clock, deck, Some(TenantId::MAIN)).unwrap();
+    held.becomes(import::State::Checked(std::sync::Arc::new(import::Checked { comparison, report })), door.state.clock.now());
 }
 
 /// Sends one example of an operation: `wanted` where a part has one, else its good one. Nothing if no part has `wanted`.

@@ -36,6 +36,11 @@ const HIGH_RISK: &[&str] = &[
     "61190", "6119", "64900", // Australia, New Zealand
 ];
 
+/// Are numbers that begin with these digits of a kind that costs more than it looks? Digits that are too few to tell are not.
+pub fn is_high_risk_prefix(digits: &str) -> bool {
+    HIGH_RISK.iter().any(|prefix| digits.starts_with(prefix))
+}
+
 impl Destinations {
     /// May this number be called?
     pub fn check(&self, destination: E164) -> Result<(), Refusal> {

@@ -11,7 +11,7 @@ pub mod reservation;
 pub mod store;
 
 pub use access_number::{AccessNumber, Mode, Rule};
-pub use destination::Destinations;
+pub use destination::{Destinations, is_high_risk_prefix};
 pub use dial_string::DialString;
 pub use request::{Answer, Desk, Inventory, Refused, Request, request};
 pub use reservation::{Claimed, Found, Reservation, State};

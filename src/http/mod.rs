@@ -86,6 +86,8 @@ pub struct State {
     pub trunks: Trunks,
     /// The price tables; refreshed after an import.
     pub decks: rating::Decks,
+    /// Files that may become deck versions.
+    pub imports: rating::import::Imports,
     /// Which deck is the default.
     pub rating: rating::Config,
     /// Limits of postings.

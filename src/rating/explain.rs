@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::rate::DENOMINATOR;
 use super::store::{Deck, Relative, Version};
-use super::{DurationRounding, Exchange, Margin, Quote, Rate, Rounding, margin, numerator};
+use super::{DurationRounding, Exchange, Quote, Rate, Rounding, margin, numerator};
 use crate::types::{Currency, DeckId, DeckVersionId, E164, Micros, Money, MoneyError, Nanos, Timestamp};
 
 /// A price a minute with its currency.
@@ -303,14 +303,10 @@ fn carrier(offer: Offer, sell: &Quote, talk: Talk, exchange: &Exchange) -> Resul
             margin: both.left().map(|amount| Money { amount, currency: sell.currency }),
             exchange_rate: (quote.currency != sell.currency).then(|| both.fx.rate.to_string()),
             exchange_rate_from: (quote.currency != sell.currency).then_some(both.fx.effective_from),
-            ..none(if is_loss(&both) { "loss" } else { "fits" })
+            ..none(if both.is_loss().unwrap_or(true) { "loss" } else { "fits" })
         },
         Err(_) => Carrier { side, ..none("no_exchange_rate") },
     })
-}
-
-fn is_loss(margin: &Margin) -> bool {
-    margin.left().is_none_or(|left| left < Micros::ZERO)
 }
 
 fn found(number: Option<E164>, price: &Priced, passed_over: &[PassedOver]) -> String {

@@ -40,8 +40,8 @@ pub struct Margin {
 }
 
 impl Margin {
-    /// Is it a loss? `sell < buy × fx`, multiplied out.
-    fn is_loss(&self) -> Option<bool> {
+    /// Is it a loss? `sell < buy × fx`, multiplied out; none if the numbers are beyond any price.
+    pub fn is_loss(&self) -> Option<bool> {
         let (numerator, denominator) = (i128::from(self.fx.rate.numerator()), i128::from(self.fx.rate.denominator()));
         Some(self.sell.checked_mul(denominator)? < self.buy.checked_mul(numerator)?)
     }

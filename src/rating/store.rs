@@ -288,16 +288,53 @@ pub(super) async fn publish(tx: &mut AnyConnection, version: DeckVersionId) -> R
     sqlx::query("update deck_version set state = 'active' where id = $1").bind(version.to_string()).execute(tx).await.map(drop)
 }
 
-/// Takes away what crashed imports of a deck left behind.
-pub(super) async fn sweep(tx: &mut AnyConnection, deck: DeckId, before: Timestamp) -> Result<(), sqlx::Error> {
-    let which = "deck_id = $1 and state = 'importing' and created_at_us < $2";
-    for sql in [
-        format!("delete from rate where version_id in (select id from deck_version where {which})"),
-        format!("delete from deck_version where {which}"),
-    ] {
-        sqlx::query(sqlx::AssertSqlSafe(sql)).bind(deck.to_string()).bind(before.as_micros()).execute(&mut *tx).await?;
-    }
-    Ok(())
+/// Versions that nobody finished.
+pub(super) async fn crashed(connection: &mut AnyConnection, before: Timestamp) -> Result<Vec<DeckVersionId>, sqlx::Error> {
+    let rows = sqlx::query("select id from deck_version where state = 'importing' and created_at_us < $1 order by id limit 100")
+        .bind(before.as_micros())
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(|row| parse(row, "id")).collect()
+}
+
+/// Takes some rates of an unfinished version away; how many they were.
+pub(super) async fn forget_rates(tx: &mut AnyConnection, version: DeckVersionId, limit: i64) -> Result<u64, sqlx::Error> {
+    let done = sqlx::query(
+        "delete from rate where version_id = $1 and prefix in (select prefix from rate where version_id = $1 order by prefix limit $2)
+             and exists (select 1 from deck_version v where v.id = $1 and v.state = 'importing')",
+    )
+    .bind(version.to_string())
+    .bind(limit)
+    .execute(tx)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Takes an unfinished version away whose rates are gone.
+pub(super) async fn forget_version(tx: &mut AnyConnection, version: DeckVersionId) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "delete from deck_version where id = $1 and state = 'importing' and not exists (select 1 from rate r where r.version_id = $1)",
+    )
+    .bind(version.to_string())
+    .execute(tx)
+    .await
+    .map(drop)
+}
+
+/// Rates of a version by prefix, after `after`: for whoever writes them into a file.
+pub async fn rates(
+    connection: &mut AnyConnection,
+    version: &Version,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<(Prefix, String, Rate)>, sqlx::Error> {
+    let rows = sqlx::query("select * from rate where version_id = $1 and prefix > $2 order by prefix limit $3")
+        .bind(version.id.to_string())
+        .bind(after)
+        .bind(limit)
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(|row| rate(row, version)).collect()
 }
 
 /// The highest number any version of a deck has, published or not.
@@ -400,20 +437,14 @@ fn still_of_use(versions: Vec<Version>, now: Timestamp) -> Vec<Version> {
     versions.into_iter().filter(|version| Some(version.id) == valid || version.effective_from > now).collect()
 }
 
-async fn load(connection: &mut AnyConnection, version: &Version) -> Result<Table, sqlx::Error> {
+pub(super) async fn load(connection: &mut AnyConnection, version: &Version) -> Result<Table, sqlx::Error> {
     let mut builder = TableBuilder::default();
     let mut last = String::new();
     loop {
-        let rows = sqlx::query("select * from rate where version_id = $1 and prefix > $2 order by prefix limit $3")
-            .bind(version.id.to_string())
-            .bind(&last)
-            .bind(RATES_A_PAGE)
-            .fetch_all(&mut *connection)
-            .await?;
-        let Some(end) = rows.last() else { return Ok(builder.build()) };
-        last = end.try_get("prefix")?;
-        for row in &rows {
-            let (prefix, name, rate) = rate(row, version)?;
+        let rates = rates(&mut *connection, version, &last, RATES_A_PAGE).await?;
+        let Some(end) = rates.last() else { return Ok(builder.build()) };
+        last = end.0.to_string();
+        for (prefix, name, rate) in rates {
             builder.add(prefix, &name, rate);
         }
     }

@@ -1,5 +1,8 @@
 //! Emergency numbers: never routed by us, in any form (spec: security, section 8).
 
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
 use super::e164::decimal_digit;
 use super::{Country, numbering_plan};
 
@@ -30,6 +33,18 @@ pub fn emergency_number(raw: &str, places: &[Country]) -> Option<String> {
     // "+1 911" and "0049112" are caught by their prefixes; a calling code of any other country is caught here.
     let foreign = digits_without_calling_code(&digits);
     readings.into_iter().chain(foreign).find(|digits| listed(digits)).map(ToOwned::to_owned)
+}
+
+/// Are these digits, calling code first, an emergency number of that country or of everywhere: a prefix no deck needs?
+pub fn is_emergency_prefix(digits: &str) -> bool {
+    static ALL: LazyLock<HashSet<String>> = LazyLock::new(|| {
+        let of_plan = |plan: &'static numbering_plan::Plan| {
+            let numbers = EVERYWHERE.iter().chain(plan.emergency.iter());
+            numbers.map(|number| format!("{}{number}", plan.calling_code)).collect::<Vec<_>>()
+        };
+        numbering_plan::all().flat_map(of_plan).collect()
+    });
+    ALL.contains(digits)
 }
 
 fn digits_without_calling_code(digits: &str) -> Option<&str> {
@@ -73,6 +88,13 @@ mod tests {
         assert!(is_emergency("155", &places("CZ")));
         assert!(!is_emergency("155", &places("US")));
         assert!(is_emergency("+155", &places("US CZ")), "with a plus before it");
+    }
+
+    #[test]
+    fn prefixes_of_decks_are_told_apart() {
+        for (digits, emergency) in [("420112", true), ("420155", true), ("1911", true), ("44999", true), ("420", false), ("42060", false)] {
+            assert_eq!(is_emergency_prefix(digits), emergency, "{digits}");
+        }
     }
 
     #[test]

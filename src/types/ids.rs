@@ -107,6 +107,8 @@ ids! {
     DeckId = "deck";
     /// One version of a rate deck.
     DeckVersionId = "dver";
+    /// A file that may become a deck version.
+    ImportId = "imp";
     /// A carrier link.
     TrunkId = "trunk";
     /// A key to the API.

@@ -20,7 +20,7 @@ pub use caller_id::{Attestation, CallerId};
 pub use clock::{Clock, Moment, Timestamp};
 pub use country::Country;
 pub use e164::{E164, NumberError};
-pub use emergency::{emergency_number, is_emergency};
+pub use emergency::{emergency_number, is_emergency, is_emergency_prefix};
 pub use ids::*;
 pub use money::{Currency, Micros, Money, MoneyError, Nanos};
 pub use random::Random;

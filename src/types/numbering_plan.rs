@@ -55,6 +55,11 @@ fn read(line: &'static str) -> Option<Plan> {
     Some(Plan { country, calling_code, main, leading_digits, international_prefixes, trunk_prefix, lengths, emergency, national })
 }
 
+/// Every plan.
+pub(super) fn all() -> impl Iterator<Item = &'static Plan> {
+    PLANS.iter()
+}
+
 /// The plan of `country`, if it has one.
 pub(super) fn of(country: Country) -> Option<&'static Plan> {
     PLANS.binary_search_by_key(&country, |plan| plan.country).ok().map(|index| &PLANS[index])

@@ -13,7 +13,7 @@ async fn an_import_goes_live_whole_and_as_it_was_shown(kind: Kind) {
     let now = desk.clock.timestamp();
     let sheet = import::read("prefix,name,per_minute\n420,Czechia,0.70\n44,UK,0.02\n".as_bytes(), &Format::default()).unwrap();
     let report = import::dry_run(&desk.decks, deck, &sheet, now).unwrap();
-    assert_eq!((report.rates, report.added, report.removed, report.dearer), (2, 1, 4, 1));
+    assert_eq!((report.rates, report.counts.added, report.counts.removed, report.counts.dearer), (2, 1, 4, 1));
     let later = now + std::time::Duration::from_secs(3600);
     let order = |fingerprint: &str| Apply { deck, sheet: sheet.clone(), fingerprint: fingerprint.into(), effective_from: later };
     let apply = async |order| import::apply(&desk.database, &desk.decks, &desk.clock, &desk.random, order).await;

@@ -159,6 +159,7 @@ async fn state(database: Database, clock: Clock, calls: b2bua::Handle) -> State 
         clock,
         random: Random::system(),
         decks: Decks::default(),
+        imports: callthrough::rating::import::Imports::default(),
         rating: callthrough::rating::Config::default(),
         ledger: callthrough::ledger::Config::default(),
         credentials: callthrough::subscriber::credential::Config::default(),

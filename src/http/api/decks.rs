@@ -1,52 +1,48 @@
-//! Rate decks: made, filled from CSV, and asked what a destination costs.
-
-use std::io::Read;
+//! Rate decks: made, asked what a destination costs, rolled back, written out as a file. Files come in by `imports`.
 
 use axum::body::Body as Stream;
-use axum::extract::{DefaultBodyLimit, Extension, Request, State as From};
-use axum::http::StatusCode;
+use axum::extract::{Extension, State as From};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use bytes::{Buf as _, Bytes};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use bytes::Bytes;
+use http_body_util::channel::Channel;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
 
 use super::body::{Asked, Body, Id, page, page_length};
-use crate::database::Connection;
+use crate::database::{Connection, Database};
 use crate::http::error::Problem;
-use crate::http::server::BodyTime;
 use crate::http::{Caller, State};
 use crate::people::Scope;
 use crate::people::audit::{self, Act};
-use crate::rating::import::{self, Apply, Columns, DecimalMark, Format, ImportError, Separator, Sheet};
+use crate::rating::import::{self, Writer};
 use crate::rating::store::{self, Deck, DeckError, Filter, Version};
-use crate::rating::{DENOMINATOR, DurationRounding, Kind, Quote, Rounding, numerator};
-use crate::types::{Currency, DeckId, E164, Micros, Money, Timestamp};
+use crate::rating::{DENOMINATOR, Kind, Quote, numerator};
+use crate::types::{Currency, DeckId, DeckVersionId, E164, Micros, Money, Timestamp};
 
 /// Longest name.
 const LONGEST_NAME: usize = 100;
-/// Bytes of one file.
-const FILE: usize = 128 * 1024 * 1024;
-/// Pieces of the file that wait to be read.
-const PIECES: usize = 16;
+/// Rates of a file that are read from the books at a time.
+const RATES_A_PAGE: i64 = 5000;
+/// Pieces of a file that wait to be sent.
+const PIECES: usize = 4;
 
 pub(super) fn router() -> Router<State> {
-    let import = Router::new().route("/decks/{deck_id}/import", post(import_csv)).layer(DefaultBodyLimit::disable());
     Router::new()
         .route("/decks", get(list).post(create))
         .route("/decks/{deck_id}", get(one))
         .route("/decks/{deck_id}/rate", get(rate))
-        .merge(import)
+        .route("/decks/{deck_id}/export", get(export))
+        .route("/decks/{deck_id}/roll_back", post(roll_back))
 }
 
 fn shape(deck: &Deck) -> Value {
     json!({ "id": deck.id, "name": deck.name, "kind": deck.kind, "currency": deck.currency, "created_at": deck.created_at })
 }
 
-fn version_shape(version: &Version) -> Value {
+pub(super) fn version_shape(version: &Version) -> Value {
     json!({
         "id": version.id,
         "number": version.number,
@@ -130,7 +126,7 @@ pub(super) async fn refresh(state: &State) {
 }
 
 /// The tenant's deck, or the operator's own.
-async fn found(connection: &mut Connection, caller: &Caller, id: DeckId) -> Result<Deck, Problem> {
+pub(super) async fn found(connection: &mut Connection, caller: &Caller, id: DeckId) -> Result<Deck, Problem> {
     let deck = store::get(connection, id).await?.filter(|deck| caller.sees(deck.tenant));
     deck.ok_or_else(|| Problem::not_found("deck"))
 }
@@ -219,191 +215,121 @@ fn explanation(asked: &Question, quote: &Quote, at: Timestamp) -> Result<Value, 
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Import {
-    /// Of the dry run; without it this is the dry run.
-    fingerprint: Option<String>,
-    effective_from: Option<Timestamp>,
-    separator: Separator,
-    decimal_mark: DecimalMark,
-    rounding: Rounding,
-    duration_rounding: DurationRounding,
-    first_secs: u32,
-    next_secs: u32,
-    max_rejects: u32,
-    /// `prefix:Code,per_minute:Price`
-    columns: Option<String>,
+#[serde(deny_unknown_fields)]
+struct Which {
+    /// The version valid now if left out.
+    version_id: Option<DeckVersionId>,
 }
 
-impl Default for Import {
-    fn default() -> Self {
-        let format = Format::default();
-        Self {
-            fingerprint: None,
-            effective_from: None,
-            separator: format.separator,
-            decimal_mark: format.decimal_mark,
-            rounding: format.rounding,
-            duration_rounding: format.duration_rounding,
-            first_secs: format.first_secs,
-            next_secs: format.next_secs,
-            max_rejects: format.max_rejects,
-            columns: None,
-        }
-    }
+/// A version of the deck: the one that is named, or the one valid now.
+async fn version_of(connection: &mut Connection, deck: DeckId, named: Option<DeckVersionId>, now: Timestamp) -> Result<Version, Problem> {
+    let versions = store::versions(connection, deck).await?;
+    let wanted = versions.into_iter().filter(|version| named.map_or(version.effective_from <= now, |named| version.id == named));
+    let wanted = wanted.max_by_key(|version| (version.effective_from, version.number));
+    wanted.ok_or_else(|| match named {
+        Some(_) => Problem { field: Some("version_id".into()), ..Problem::not_found("version of this deck") },
+        None => Problem::not_found("version of this deck that is valid now"),
+    })
 }
 
-impl Import {
-    fn format(&self) -> Result<Format, Problem> {
-        Ok(Format {
-            separator: self.separator,
-            decimal_mark: self.decimal_mark,
-            rounding: self.rounding,
-            duration_rounding: self.duration_rounding,
-            first_secs: self.first_secs,
-            next_secs: self.next_secs,
-            max_rejects: self.max_rejects,
-            columns: self.columns.as_deref().map_or_else(|| Ok(Columns::default()), columns)?,
-        })
-    }
-}
-
-/// `prefix:Code,per_minute:Price` as the headings of the columns.
-fn columns(text: &str) -> Result<Columns, Problem> {
-    let mut columns = serde_json::to_value(Columns::default()).map_err(|error| Problem::fault(&error))?;
-    for pair in text.split(',') {
-        let known = pair.split_once(':').filter(|(ours, theirs)| columns.get(ours).is_some() && !theirs.is_empty());
-        let (ours, theirs) = known.ok_or_else(|| {
-            Problem::field("columns", "Write pairs of our name and the file's heading, such as prefix:Code,per_minute:Price.")
-        })?;
-        columns[ours] = json!(theirs);
-    }
-    super::body::from_value(columns)
-}
-
-async fn import_csv(
+async fn export(
     From(state): From<State>,
     Extension(caller): Extension<Caller>,
     Id(id): Id<DeckId>,
-    Asked(asked): Asked<Import>,
-    time: Option<Extension<BodyTime>>,
-    request: Request,
+    Asked(asked): Asked<Which>,
+) -> Result<Response, Problem> {
+    caller.need(Scope::Read)?;
+    let mut connection = state.database.read().await?;
+    let deck = found(&mut connection, &caller, id).await?;
+    let version = version_of(&mut connection, id, asked.version_id, state.clock.timestamp()).await?;
+    drop(connection);
+    let (mut sender, body) = Channel::<Bytes, std::io::Error>::new(PIECES);
+    let (database, number) = (state.database.clone(), version.number);
+    tokio::spawn(async move {
+        let mut last = String::new();
+        let mut heading = true;
+        loop {
+            let piece = piece(&database, &version, &last, heading).await;
+            heading = false;
+            match piece {
+                Ok(Some((end, bytes))) => {
+                    last = end;
+                    if sender.send_data(bytes).await.is_err() {
+                        return;
+                    }
+                }
+                Ok(None) => return,
+                Err(error) => {
+                    tracing::warn!(deck.id = %id, %error, "the file of a deck was broken off");
+                    sender.abort(error);
+                    return;
+                }
+            }
+        }
+    });
+    let mut response = Response::new(Stream::new(body));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8; header=present"));
+    let plain: String = deck.name.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' }).collect();
+    if let Ok(attachment) = HeaderValue::from_str(&format!("attachment; filename=\"{plain}-{number}.csv\"")) {
+        headers.insert(header::CONTENT_DISPOSITION, attachment);
+    }
+    Ok(response)
+}
+
+/// The next rates as a piece of the file, and the prefix it ends with.
+async fn piece(database: &Database, version: &Version, last: &str, heading: bool) -> std::io::Result<Option<(String, Bytes)>> {
+    let fault = |error: crate::database::Error| std::io::Error::other(error.to_string());
+    let rates = store::rates(&mut *database.read().await.map_err(fault)?, version, last, RATES_A_PAGE).await.map_err(fault)?;
+    let Some((end, _, _)) = rates.last() else { return Ok(None) };
+    let mut bytes = Vec::new();
+    let mut writer = if heading { Writer::begin(&mut bytes)? } else { Writer::more(&mut bytes) };
+    for (prefix, name, rate) in &rates {
+        writer.row(*prefix, name, rate)?;
+    }
+    writer.end()?;
+    Ok(Some((end.to_string(), bytes.into())))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Back {
+    version_id: DeckVersionId,
+    effective_from: Option<Timestamp>,
+}
+
+async fn roll_back(
+    From(state): From<State>,
+    Extension(caller): Extension<Caller>,
+    Id(id): Id<DeckId>,
+    Body(back, _): Body<Back>,
 ) -> Result<Response, Problem> {
     caller.need(Scope::Decks)?;
-    let deck = found(&mut *state.database.read().await?, &caller, id).await?;
-    if let Some(Extension(time)) = time {
-        time.by_progress();
-    }
-    let format = asked.format()?;
-    let sheet = sheet(request.into_body(), format).await?;
     let now = state.clock.timestamp();
-    let Some(fingerprint) = asked.fingerprint else {
-        let decks = state.decks.clone();
-        let compared = tokio::task::spawn_blocking(move || import::dry_run(&decks, deck.id, &sheet, now)).await;
-        let report = compared.map_err(|error| Problem::fault(&error))??;
-        return Ok(Json(json!({ "applied": false, "report": report })).into_response());
-    };
-    let effective_from = asked.effective_from.unwrap_or(now);
-    let order = Apply { deck: id, sheet, fingerprint, effective_from };
+    let mut connection = state.database.read().await?;
+    let deck = found(&mut connection, &caller, id).await?;
+    let old = version_of(&mut connection, id, Some(back.version_id), now).await?;
+    let newest = store::versions(&mut connection, id).await?.into_iter().next();
+    drop(connection);
+    let effective_from = back.effective_from.map_or(now, |at| at.max(now));
+    let before = newest.as_ref().map(version_shape);
+    let act = Act { tenant: deck.tenant, ..caller.act(&state, "deck.roll_back", id, before, None) };
+    let work = state.clone();
     // A version is written whole even if the client goes away.
-    let (database, decks, clock, random) = (state.database.clone(), state.decks.clone(), state.clock.clone(), state.random.clone());
-    let applied = tokio::spawn(async move { import::apply(&database, &decks, &clock, &random, order).await }).await;
-    let version = applied.map_err(|error| Problem::fault(&error))??;
+    let written = tokio::spawn(async move {
+        let act = |version: &Version| Some(Act { after: Some(version_shape(version)), ..act });
+        import::roll_back(&work.database, &work.decks, &work.clock, &work.random, &old, effective_from, act).await
+    });
+    let version = written.await.map_err(|error| Problem::fault(&error))??;
     refresh(&state).await;
-    Ok((StatusCode::CREATED, Json(json!({ "applied": true, "version_id": version, "effective_from": effective_from }))).into_response())
-}
-
-/// The file, read while it arrives.
-async fn sheet(body: Stream, format: Format) -> Result<Sheet, Problem> {
-    let (sender, pieces) = mpsc::channel(PIECES);
-    let reading = tokio::task::spawn_blocking(move || import::read(Pieces { pieces, current: Bytes::new() }, &format));
-    let mut body = Limited::new(body, FILE);
-    let mut broken = None;
-    while let Some(frame) = body.frame().await {
-        let piece = match frame {
-            Ok(frame) => frame.into_data().ok(),
-            Err(error) => {
-                let too_large = error.downcast_ref::<LengthLimitError>().is_some();
-                broken = Some(if too_large {
-                    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The file is larger than 128 MiB. Split the deck.")
-                } else {
-                    Problem::new(StatusCode::REQUEST_TIMEOUT, "body_incomplete", "The file did not arrive in time or whole. Send it again.")
-                });
-                break;
-            }
-        };
-        // The reader stops early when the file is hopeless; its own error says why.
-        if let Some(piece) = piece
-            && sender.send(piece).await.is_err()
-        {
-            break;
-        }
-    }
-    drop(sender);
-    let sheet = reading.await.map_err(|error| Problem::fault(&error))?;
-    broken.map_or_else(|| sheet.map_err(Problem::from), Err)
-}
-
-/// What arrives on one side is read on the other, without a buffer for the whole.
-struct Pieces {
-    pieces: mpsc::Receiver<Bytes>,
-    current: Bytes,
-}
-
-impl Read for Pieces {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        while self.current.is_empty() {
-            match self.pieces.blocking_recv() {
-                Some(piece) => self.current = piece,
-                None => return Ok(0),
-            }
-        }
-        let length = buffer.len().min(self.current.len());
-        self.current.copy_to_slice(&mut buffer[..length]);
-        Ok(length)
-    }
-}
-
-impl std::convert::From<ImportError> for Problem {
-    fn from(error: ImportError) -> Self {
-        let told = |code, error: &ImportError| Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, format!("{error}."));
-        match error {
-            ImportError::Unreadable(_) => told("deck_unreadable", &error),
-            ImportError::Rejected { ref listed, .. } => {
-                Self { lines: listed.iter().map(|line| json!(line)).collect(), ..told("deck_rejected", &error) }
-            }
-            ImportError::Fingerprint => Self { field: Some("fingerprint".into()), ..Self::conflict(format!("{error}.")) },
-            ImportError::NoDeck => Self::not_found("deck"),
-            ImportError::Database(error) => error.into(),
-        }
-    }
+    let version = store::one_version(&mut *state.database.read().await?, version).await?.ok_or_else(|| Problem::not_found("version"))?;
+    Ok((StatusCode::CREATED, Json(version_shape(&version))).into_response())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::types::Nanos;
-
-    #[test]
-    fn headings_are_mapped_by_pairs() {
-        let mapped = columns("prefix:Dial code,per_minute:Price").unwrap();
-        assert_eq!((mapped.prefix.as_str(), mapped.per_minute.as_str(), mapped.name.as_str()), ("Dial code", "Price", "name"));
-        for wrong in ["", "prefix", "prefix:", "code:prefix"] {
-            assert_eq!(columns(wrong).unwrap_err().field.as_deref(), Some("columns"), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn pieces_read_as_one_file() {
-        let (sender, pieces) = mpsc::channel(4);
-        for piece in ["pre", "", "fix\n", "420"] {
-            sender.try_send(Bytes::from(piece)).unwrap();
-        }
-        drop(sender);
-        let mut text = String::new();
-        Pieces { pieces, current: Bytes::new() }.read_to_string(&mut text).unwrap();
-        assert_eq!(text, "prefix\n420");
-    }
 
     #[test]
     fn an_explanation_can_be_computed_by_hand() {
@@ -423,7 +349,7 @@ mod tests {
                 min_secs: 0,
                 min_charge: Micros::ZERO,
                 grace_secs: 0,
-                rounding: Rounding::Up,
+                rounding: crate::rating::Rounding::Up,
                 duration_rounding: crate::rating::DurationRounding::Up,
                 periods: crate::rating::Periods::default(),
             },

@@ -13,6 +13,7 @@ mod calls;
 mod cdrs;
 mod credentials;
 mod decks;
+mod imports;
 mod invitations;
 mod keys;
 mod people;
@@ -45,6 +46,7 @@ pub fn router(state: State) -> Router {
         .merge(trunks::router())
         .merge(decks::router())
         .merge(rates::router())
+        .merge(imports::router())
         .merge(reservations::router())
         .merge(calls::router())
         .merge(cdrs::router())
