@@ -1,7 +1,9 @@
 //! Reads a file row by row: no whole-file buffer, whatever its size.
 
-use std::collections::HashMap;
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
 use std::io::{BufRead as _, BufReader, Cursor, Read};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::cell::{self, echo};
@@ -56,22 +58,20 @@ pub fn read_with(file: impl Read, format: &Format, progress: &Progress) -> Resul
     let mut file = BufReader::with_capacity(BUFFER, file);
     let heading = first_line(&mut file)?;
     let (separator, places) = heading::find(&heading, format.separator, &format.columns)?;
+    let blank = Rc::new(RefCell::new(Watch::default()));
     let mut reader = csv::ReaderBuilder::new()
         .delimiter(separator.byte())
         .has_headers(false)
         .flexible(true)
         .trim(csv::Trim::All)
         .buffer_capacity(BUFFER)
-        .from_reader(Cursor::new(heading).chain(file));
+        .from_reader(BlankLines { inner: Cursor::new(heading).chain(file), carriage_return: false, watch: Rc::clone(&blank) });
     let mut record = csv::ByteRecord::new();
     reader.read_byte_record(&mut record).map_err(unreadable)?;
     let mut lines = Lines { places, format, builder: TableBuilder::default(), line_of: HashMap::new(), whole: Whole::default() };
     let (mut rejects, mut rejected) = (Vec::new(), 0_u64);
-    let mut next_line = reader.position().line();
     while reader.read_byte_record(&mut record).map_err(unreadable)? {
-        // Blank lines are skipped without a word: the record begins behind them.
-        let line = record.position().map_or(next_line, csv::Position::line).max(next_line);
-        next_line = reader.position().line();
+        let line = record.position().map_or(0, |at| at.line() + blank.borrow_mut().skipped(at.byte()));
         if lines.builder.len() >= MAX_ROWS {
             return Err(ImportError::Unreadable(format!("it has more than {MAX_ROWS} rates: split the deck")));
         }
@@ -100,6 +100,91 @@ pub fn read_with(file: impl Read, format: &Format, progress: &Progress) -> Resul
         ignored_columns: places.ignored,
         effective_from: whole.effective_from,
     })
+}
+
+/// Blank lines are skipped without a word, and a record says that it begins where they do. This counts them, so that the lines
+/// of a report are those of an editor; and it makes one character of the two that end a line on some systems.
+struct BlankLines<R> {
+    inner: R,
+    carriage_return: bool,
+    watch: Rc<RefCell<Watch>>,
+}
+
+#[derive(Default)]
+struct Watch {
+    at: u64,
+    line_began: u64,
+    quoted: bool,
+    /// Where blank lines are, of what is read and not yet looked at.
+    blank: VecDeque<u64>,
+}
+
+impl<R: Read> Read for BlankLines<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        loop {
+            // One place is kept for a carriage return of the time before.
+            let length = self.inner.read(&mut buffer[1..])?;
+            let kept = self.without_carriage_returns(buffer, length);
+            if kept > 0 || length == 0 {
+                self.watch.borrow_mut().see(&buffer[..kept]);
+                return Ok(kept);
+            }
+        }
+    }
+}
+
+impl<R> BlankLines<R> {
+    /// Of the `length` bytes behind the first place; how many are left from the first place on.
+    fn without_carriage_returns(&mut self, buffer: &mut [u8], length: usize) -> usize {
+        let mut kept = 0;
+        for at in 1..=length {
+            let byte = buffer[at];
+            if self.carriage_return && byte != b'\n' {
+                buffer[kept] = b'\r';
+                kept += 1;
+            }
+            self.carriage_return = byte == b'\r';
+            if !self.carriage_return {
+                buffer[kept] = byte;
+                kept += 1;
+            }
+        }
+        kept
+    }
+}
+
+impl Watch {
+    fn see(&mut self, bytes: &[u8]) {
+        for place in memchr::memchr2_iter(b'"', b'\n', bytes) {
+            if bytes[place] == b'"' {
+                self.quoted = !self.quoted;
+                continue;
+            }
+            let end = self.at + u64::try_from(place).unwrap_or(0) + 1;
+            let length = end - self.line_began;
+            if !self.quoted && length == 1 {
+                self.blank.push_back(self.line_began);
+            }
+            self.line_began = end;
+        }
+        self.at += u64::try_from(bytes.len()).unwrap_or(0);
+    }
+
+    /// How many blank lines follow each other from this byte on.
+    fn skipped(&mut self, mut byte: u64) -> u64 {
+        let mut lines = 0;
+        while let Some(&at) = self.blank.front() {
+            if at > byte {
+                break;
+            }
+            self.blank.pop_front();
+            if at == byte {
+                lines += 1;
+                byte += 1;
+            }
+        }
+        lines
+    }
 }
 
 /// The heading with its line end, to be read twice.

@@ -83,7 +83,7 @@ fn a_file_that_is_no_deck_says_so() {
     for (text, part) in [
         ("", "it is empty"),
         ("prefix,per_minute\n", "no rates below"),
-        ("prefix;per_minute\n1;2\n", "another separator"),
+        ("prefix|per_minute\n1|2\n", "another separator"),
         ("number,price\n1,2\n", "no column \"prefix\""),
     ] {
         let said = read_text(text, &Format::default()).unwrap_err().to_string();
@@ -205,6 +205,8 @@ fn rates_below_cost_are_told_by_the_exchange_rate_of_the_day() {
 fn lines_are_counted_as_an_editor_does() {
     let text = "code,destination,rate\n1,\"North\nAmerica\",0.01\n\n\n44,UK,x\n420,\"a\n\nb\",0.01\n33,France,y\n";
     assert_eq!(rejected(text).into_iter().map(|(line, _)| line).collect::<Vec<_>>(), [6, 10]);
+    let dos = text.replace('\n', "\r\n");
+    assert_eq!(rejected(&dos).into_iter().map(|(line, _)| line).collect::<Vec<_>>(), [6, 10], "whatever ends its lines");
 }
 
 #[test]
