@@ -13,7 +13,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("geoip", &[]),
     ("tenant", &["database"]),
     ("alert", &["database"]),
-    ("rating", &["database", "people"]), // a new version and its line in the log are one transaction
+    ("rating", &["database"]),
     ("subscriber", &["database"]),
     ("people", &["database", "tenant", "subscriber"]), // secrets are hashed and sealed as the subscribers' are
     ("trunk", &["database", "sip"]),

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::body::{Asked, Body, Id, page, page_length};
+use super::imports::noted;
 use crate::database::{Connection, Database};
 use crate::http::error::Problem;
 use crate::http::{Caller, State};
@@ -317,7 +318,7 @@ async fn roll_back(
     let work = state.clone();
     // A version is written whole even if the client goes away.
     let written = tokio::spawn(async move {
-        let act = |version: &Version| Some(Act { after: Some(version_shape(version)), ..act });
+        let act = |version: &Version| Some(noted(Act { after: Some(version_shape(version)), ..act }));
         import::roll_back(&work.database, &work.decks, &work.clock, &work.random, &old, effective_from, act).await
     });
     let version = written.await.map_err(|error| Problem::fault(&error))??;

@@ -26,10 +26,10 @@ use crate::http::error::Problem;
 use crate::http::server::BodyTime;
 use crate::http::{Caller, State};
 use crate::people::Scope;
-use crate::people::audit::Act;
+use crate::people::audit::{self, Act};
 use crate::rating::import::{
-    self, Apply, Checked, Columns, Comparison, DecimalMark, Format, Held, ImportError, List, Progress, Rules, Separator, State as Stage,
-    Thousands,
+    self, Also, Apply, Checked, Columns, Comparison, DecimalMark, Format, Held, ImportError, List, Progress, Rules, Separator,
+    State as Stage, Thousands,
 };
 use crate::rating::store::{Deck, Version};
 use crate::rating::{DurationRounding, Rounding};
@@ -151,6 +151,11 @@ async fn import_csv(
     Ok((StatusCode::CREATED, Json(json!({ "applied": true, "version_id": version, "effective_from": effective_from }))).into_response())
 }
 
+/// A line of the audit log that is written together with the switch.
+pub(super) fn noted(act: Act) -> Also {
+    Box::new(move |tx| Box::pin(async move { audit::note(tx, &act).await }))
+}
+
 /// A version cannot become valid before it is there.
 fn at_the_earliest_now(state: &State, asked: Option<Timestamp>) -> Timestamp {
     let now = state.clock.timestamp();
@@ -166,7 +171,7 @@ async fn written(state: &State, caller: &Caller, deck: &Deck, order: Apply, held
         let act = |version: &Version| {
             let mut after = version_shape(version);
             after["rates"] = json!(rates);
-            Some(Act { after: Some(after), ..act })
+            Some(noted(Act { after: Some(after), ..act }))
         };
         let nobody = Progress::default();
         let progress = held.as_ref().map_or(&nobody, |held| &held.progress);

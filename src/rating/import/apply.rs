@@ -7,8 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::read::Sheet;
 use super::{ImportError, Progress};
-use crate::database::Database;
-use crate::people::audit::Act;
+use crate::database::{Connection, Database, Work};
 use crate::rating::{Decks, DurationRounding, Rate, Rounding, Shelf, Table, store};
 use crate::types::{Clock, DeckId, DeckVersionId, Random, Timestamp};
 
@@ -71,7 +70,10 @@ pub async fn apply(database: &Database, decks: &Decks, clock: &Clock, random: &R
     apply_with(database, decks, clock, random, order, &Progress::default(), |_| None).await
 }
 
-/// The same; says how far it is, and writes a line into the audit log together with the switch.
+/// What is done in the transaction of the switch: the line in the audit log.
+pub type Also = Box<dyn for<'c> FnOnce(&'c mut Connection) -> Work<'c, Result<(), sqlx::Error>> + Send>;
+
+/// The same; says how far it is, and does something else together with the switch.
 pub async fn apply_with(
     database: &Database,
     decks: &Decks,
@@ -79,7 +81,7 @@ pub async fn apply_with(
     random: &Random,
     order: Apply,
     progress: &Progress,
-    act: impl FnOnce(&store::Version) -> Option<Act>,
+    also: impl FnOnce(&store::Version) -> Option<Also>,
 ) -> Result<DeckVersionId, ImportError> {
     let Apply { deck, sheet, fingerprint: expected, effective_from } = order;
     let mut connection = database.read().await?;
@@ -95,7 +97,7 @@ pub async fn apply_with(
     }
     drop(shelf);
     let new = New { deck, fingerprint: expected, rounding: sheet.rounding, duration_rounding: sheet.duration_rounding, effective_from };
-    write_version(database, decks, clock, random, new, sheet.table, progress, act).await
+    write_version(database, decks, clock, random, new, sheet.table, progress, also).await
 }
 
 /// Makes a new version that is the same as an old one of its deck.
@@ -106,7 +108,7 @@ pub async fn roll_back(
     random: &Random,
     to: &store::Version,
     effective_from: Timestamp,
-    act: impl FnOnce(&store::Version) -> Option<Act>,
+    also: impl FnOnce(&store::Version) -> Option<Also>,
 ) -> Result<DeckVersionId, ImportError> {
     let shelf = decks.shelf();
     let known = shelf.decks.get(&to.deck).and_then(|deck| deck.versions.iter().find(|version| version.id == to.id));
@@ -122,7 +124,7 @@ pub async fn roll_back(
         duration_rounding: to.duration_rounding,
         effective_from,
     };
-    write_version(database, decks, clock, random, new, table, &Progress::default(), act).await
+    write_version(database, decks, clock, random, new, table, &Progress::default(), also).await
 }
 
 struct New {
@@ -142,7 +144,7 @@ async fn write_version(
     new: New,
     table: Arc<Table>,
     progress: &Progress,
-    act: impl FnOnce(&store::Version) -> Option<Act>,
+    also: impl FnOnce(&store::Version) -> Option<Also>,
 ) -> Result<DeckVersionId, ImportError> {
     let now = clock.timestamp();
     sweep(database, now).await?;
@@ -150,7 +152,7 @@ async fn write_version(
     let id = DeckVersionId::new(clock, random);
     let New { deck, fingerprint, rounding, duration_rounding, effective_from } = new;
     let version = store::Version { id, deck, number, fingerprint, rounding, duration_rounding, effective_from, created_at: now };
-    let act = act(&version);
+    let also = also(&version);
     database.write(move |tx| Box::pin(async move { store::begin(tx, &version).await })).await?;
     let mut piece: Vec<store::NewRate> = Vec::with_capacity(ROWS_A_PIECE);
     for (at, row) in (1..).zip(table.rows()) {
@@ -166,8 +168,8 @@ async fn write_version(
         .write(move |tx| {
             Box::pin(async move {
                 store::publish(tx, id).await?;
-                match &act {
-                    Some(act) => crate::people::audit::note(tx, act).await,
+                match also {
+                    Some(also) => also(tx).await,
                     None => Ok(()),
                 }
             })

@@ -15,7 +15,7 @@ mod write;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-pub use apply::{Apply, apply, apply_with, fingerprint, roll_back, sweep};
+pub use apply::{Also, Apply, apply, apply_with, fingerprint, roll_back, sweep};
 pub use compare::{Change, Comparison, Counts, List, Report, Rules, dry_run};
 pub use format::{Columns, DecimalMark, Format, Separator, Thousands};
 pub use held::{Checked, Held, Imports, State, TooMany};
