@@ -11,6 +11,7 @@ pub mod approval;
 pub mod entry;
 pub mod hold;
 pub mod movement;
+pub mod open_hold;
 pub mod store;
 pub mod verify;
 pub mod voucher;

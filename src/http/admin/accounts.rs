@@ -107,6 +107,7 @@ async fn one(desk: Desk, Path(id): Path<String>, Query(asked): Query<BTreeMap<St
     let after = asked.get("after").map(String::as_str).unwrap_or_default();
     let entries = desk.get(&format!("/accounts/{}/entries{}", escaped(&id), query([("after", after)]))).await?;
     let address = format!("/admin/accounts/{id}");
+    let holds = desk.get(&format!("/holds?account_id={}&limit=20", escaped(&id))).await?;
     let whose = desk.get(&format!("/subscribers?account_id={}", escaped(&id))).await?;
     let body = html! {
         p { (t("Used by")) ":" @for subscriber in whose["items"].as_array().into_iter().flatten() {
@@ -117,6 +118,9 @@ async fn one(desk: Desk, Path(id): Path<String>, Query(asked): Query<BTreeMap<St
             (show::figure(t("Left to spend"), show::balance(&account["available"]), html! { (t("With the credit limit, less what is held")) }))
             (show::figure(t("Held for calls that are up"), show::balance(&account["held"]), html! {}))
             (show::figure(t("Credit limit"), show::balance(&account["credit_limit"]), html! {}))
+        }
+        @if holds["items"].as_array().is_some_and(|items| !items.is_empty()) {
+            (show::card(t("Open holds"), super::subscriber::holds_table(&holds)))
         }
         h2 { (t("Movements")) }
         (entries_table(&entries, desk.may(Scope::Money)))

@@ -43,6 +43,7 @@ async fn page(desk: &Desk, id: &str, again: Option<&Again<'_>>, made: Option<&Va
     let numbers = desk.get(&format!("{api}/numbers")).await?;
     let credentials = desk.get(&format!("{api}/credentials")).await?;
     let live = desk.get(&format!("/calls?subscriber_id={}&limit=20", escaped(id))).await?;
+    let holds = desk.get(&format!("/holds?subscriber_id={}&limit=20", escaped(id))).await?;
     let records = desk.get(&format!("/cdrs?subscriber_id={}&limit=10", escaped(id))).await?;
     let entries = desk.get(&format!("/accounts/{account_id}/entries?limit=5")).await?;
     let change = desk.may(Scope::Subscribers);
@@ -64,7 +65,10 @@ async fn page(desk: &Desk, id: &str, again: Option<&Again<'_>>, made: Option<&Va
         }
         section.card #devices { h2 { (t("Phones and their secrets")) } (credentials_card(desk, id, &credentials, change, again)) }
         section.card { h2 { (t("Setting up a phone")) } (provisioning(&door, &subscriber, None)) }
-        (show::card(t("Live calls"), live_table(&live)))
+        div.grid.wide #live data-live {
+            (show::card(t("Live calls"), live_table(&live)))
+            (show::card(t("Open holds"), holds_table(&holds)))
+        }
         section.card { h2 { (t("Latest calls")) } (records_table(&records)) p.more { a href={ "/admin/cdrs?subscriber_id=" (id) } { (t("All call records")) } } }
         section.card { h2 { (t("Latest movements")) } (super::accounts::entries_table(&entries, false)) p.more { a href={ "/admin/accounts/" (account_id) } { (t("All movements")) } } }
         @if change { (remove_form(desk, id)) }
@@ -297,6 +301,25 @@ fn live_table(live: &Value) -> Markup {
         .column(t("To"))
         .column(t("State"))
         .empty(t("No call is up."))
+        .rows(rows)
+        .show()
+}
+
+/// What is set aside for them.
+pub(super) fn holds_table(holds: &Value) -> Markup {
+    let rows = holds["items"].as_array().into_iter().flatten().map(|hold| {
+        let call = hold["call_id"].as_str().unwrap_or_default();
+        vec![
+            html! { a href={ "/admin/calls/" (call) } { (show::time(&hold["created_at"])) } },
+            show::money(&hold["amount"]),
+            html! { (show::duration(hold["funded_secs"].as_u64().unwrap_or_default())) },
+        ]
+    });
+    Table::new(t("Open holds"))
+        .column(t("Since"))
+        .figures(t("Held"))
+        .figures(t("For talk of"))
+        .empty(t("Nothing is set aside."))
         .rows(rows)
         .show()
 }

@@ -13,6 +13,7 @@ mod calls;
 mod cdrs;
 mod credentials;
 mod decks;
+mod holds;
 mod imports;
 mod invitations;
 mod keys;
@@ -48,6 +49,7 @@ pub fn router(state: State) -> Router {
         .merge(rates::router())
         .merge(imports::router())
         .merge(reservations::router())
+        .merge(holds::router())
         .merge(calls::router())
         .merge(cdrs::router())
         .merge(keys::router())
