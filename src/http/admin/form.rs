@@ -1,6 +1,6 @@
 //! Forms: what is shown, and what comes back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
@@ -206,8 +206,7 @@ impl Field {
     fn show(&self, form: &str, given: Option<&Submitted>, trouble: Option<&Trouble>) -> Markup {
         let id = format!("{form}-{}", self.name);
         let api = self.api.as_deref().unwrap_or(&self.name);
-        let wrong =
-            trouble.filter(|trouble| trouble.field.as_deref().is_some_and(|field| field == api || field.starts_with(&format!("{api}."))));
+        let wrong = trouble.filter(|trouble| trouble.field.as_deref().is_some_and(|field| field == api || root(field) == api));
         let value = match given {
             Some(given) => given.0.iter().find(|(key, _)| *key == self.name).map(|(_, value)| value.clone()),
             None => self.value.clone(),
@@ -251,6 +250,11 @@ impl Field {
     }
 }
 
+/// The field of a form that a part of a request belongs to: `amount` of `amount.currency`, `numbers` of `numbers[0]`.
+fn root(field: &str) -> &str {
+    field.split(['.', '[']).next().unwrap_or_default()
+}
+
 /// A form that came back, on a page that has several.
 #[derive(Debug, Clone, Copy)]
 pub struct Again<'f> {
@@ -270,6 +274,7 @@ impl Again<'_> {
 }
 
 /// A form on its page.
+#[expect(clippy::struct_excessive_bools, reason = "each is one thing a form may be, said by the method of its name")]
 pub struct Form<'f> {
     desk: &'f Desk,
     action: String,
@@ -277,7 +282,7 @@ pub struct Form<'f> {
     fields: Vec<Markup>,
     given: Option<&'f Submitted>,
     trouble: Option<&'f Trouble>,
-    named: BTreeMap<String, ()>,
+    named: BTreeSet<String>,
     confirm: Option<String>,
     danger: bool,
     once: bool,
@@ -296,7 +301,7 @@ impl<'f> Form<'f> {
             fields: Vec::new(),
             given: None,
             trouble: None,
-            named: BTreeMap::new(),
+            named: BTreeSet::new(),
             confirm: None,
             danger: false,
             once: false,
@@ -322,7 +327,7 @@ impl<'f> Form<'f> {
         let form: String = self.action.chars().filter(char::is_ascii_alphanumeric).collect();
         self.fields.push(field.show(&form, self.given, self.trouble));
         let api = field.api.unwrap_or(field.name);
-        self.named.insert(api, ());
+        self.named.insert(api);
         self
     }
 
@@ -365,10 +370,7 @@ impl<'f> Form<'f> {
     /// The form.
     pub fn show(self) -> Markup {
         let at_a_field = |trouble: &Trouble| {
-            trouble
-                .field
-                .as_deref()
-                .is_some_and(|field| self.named.contains_key(field.split('.').next().unwrap_or_default()) || self.named.contains_key(field))
+            trouble.field.as_deref().is_some_and(|field| self.named.contains(root(field)) || self.named.contains(field))
         };
         let house = &self.desk.house.state;
         let key = self.once.then(|| {

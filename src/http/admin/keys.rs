@@ -97,7 +97,7 @@ async fn new(desk: Desk, Query(asked): Query<BTreeMap<String, String>>) -> Respo
 }
 
 fn new_page(desk: &Desk, operator: bool, given: Option<&Submitted>, trouble: Option<&Trouble>) -> Response {
-    let chosen = given.map(|form| form.all("scopes")).unwrap_or_else(|| vec!["read"]);
+    let chosen = given.map_or_else(|| vec!["read"], |form| form.all("scopes"));
     let wrong = trouble.filter(|trouble| trouble.field.as_deref() == Some("scopes"));
     let scopes = html! {
         fieldset aria-describedby="scopes-wrong" {

@@ -56,8 +56,11 @@ pub enum Section {
     Own,
 }
 
+/// A section with its address, its name and the scope that shows it.
+type Entry = (Section, &'static str, &'static str, Scope);
+
 /// The navigation: groups, and in each the sections with address, name and the scope that shows them.
-fn navigation() -> [(&'static str, Vec<(Section, &'static str, &'static str, Scope)>); 6] {
+fn navigation() -> [(&'static str, Vec<Entry>); 6] {
     use Section as S;
     [
         ("", vec![(S::Overview, "/admin", t("Overview"), Scope::Read)]),
