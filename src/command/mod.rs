@@ -5,6 +5,7 @@ mod demo;
 mod key;
 mod ledger;
 mod owner;
+mod rate;
 mod serve;
 mod simulate;
 
@@ -45,6 +46,9 @@ enum Command {
     /// Look after the books
     #[command(subcommand)]
     Ledger(ledger::Ledger),
+    /// Ask what calls cost and why
+    #[command(subcommand)]
+    Rate(rate::Rate),
     /// Print a completion script for a shell
     Completions {
         /// Which shell
@@ -103,6 +107,7 @@ fn obey(command: Command) -> Result<(), Failure> {
         Command::Owner(owner) => owner.run(),
         Command::Simulate(simulate) => simulate.run(),
         Command::Ledger(ledger) => ledger.run(),
+        Command::Rate(rate) => rate.run(),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "callthrough", &mut std::io::stdout());
             Ok(())

@@ -8,6 +8,15 @@ pub(super) async fn decks(watch: Watch) -> Result<(), JobError> {
     Ok(rating::store::refresh(&watch.web.database, &watch.web.decks, &watch.web.rating, watch.web.clock.timestamp()).await?)
 }
 
+/// What crashed imports left behind is taken away.
+pub(super) async fn imports(watch: Watch) -> Result<(), JobError> {
+    let swept = rating::import::sweep(&watch.web.database, watch.web.clock.timestamp()).await?;
+    if swept > 0 {
+        tracing::info!(rates = swept, "what an unfinished import left behind is taken away");
+    }
+    Ok(())
+}
+
 pub(super) async fn trunks(watch: Watch) -> Result<(), JobError> {
     Ok(watch.web.trunks.reload(&watch.web.database).await?)
 }
