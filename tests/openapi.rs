@@ -179,6 +179,11 @@ async fn furnished(kind: Kind) -> Door {
              values ('post_{ID}', 1, 'subscriber', 'acct_{ID}', 'EUR', 1000000), ('post_{ID}', 2, 'payments', null, 'EUR', -1000000)"
         ),
         format!("update account set balance_micros = 1000000, posting_seq = 1 where id = 'acct_{ID}'"),
+        format!("insert into account (id, currency, created_at_us) values ('acct_01jb3k5m7n9p0q1r2s3t4v5w7x', 'EUR', {now})"),
+        format!(
+            "insert into transfer (id, tenant_id, from_account, to_account, currency, amount_micros, reason, made_by, created_at_us, out_posting, in_posting) \
+             values ('xfer_{ID}', '{MAIN}', 'acct_{ID}', 'acct_01jb3k5m7n9p0q1r2s3t4v5w7x', 'EUR', 1000000, 'shared', 'server', {now}, 'post_{ID}', 'post_{ID}')"
+        ),
         format!(
             "insert into approval (id, tenant_id, movement, amount_micros, currency, subject, reason, asked_by, asked_for, asked_name, asked_at_us, \
              expires_at_us, state) values ('appr_{ID}', '{MAIN}', '{{\"kind\":\"adjust\",\"account\":\"acct_{ID}\",\"amount\":\"500\"}}', 500000000, \

@@ -575,6 +575,7 @@ async fn close(tx: &mut AnyConnection, books: &Inner, closing: Closing) -> Resul
     let mut record = record(closing);
     let mut posting = None;
     let mut settled = None;
+    let mut notice = None;
     if let Some(hold) = ending.hold.take() {
         let talked = if answered { record.duration } else { Duration::ZERO };
         let answered_at = ending.answered_at.or(record.answered_at).unwrap_or(record.ended_at);
@@ -584,6 +585,7 @@ async fn close(tx: &mut AnyConnection, books: &Inner, closing: Closing) -> Resul
             return Err(LedgerError::Damaged("a hold smaller than the charge of what it funds"));
         }
         settled = answered.then_some(charge.amount);
+        notice = hold.watch.after(Micros::ZERO.minus(charge.amount)?, hold.amount)?;
         record.account = Some(hold.account);
         record.subscriber = Some(hold.subscriber);
         record.cost = carrier_cost(buy.filter(|_| answered), &record)?;
@@ -600,6 +602,9 @@ async fn close(tx: &mut AnyConnection, books: &Inner, closing: Closing) -> Resul
         record.charged = Some((hold.quote, charge));
     }
     statements::end(tx, &record, settled, posting.as_ref(), &ending, now).await?;
+    if let Some(notice) = notice {
+        notice.give(tx, &books.clock, &books.random).await?;
+    }
     Ok(Closed::Written(settled.unwrap_or_default()))
 }
 

@@ -90,8 +90,17 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 8] =
-        [Self::TopUp, Self::Adjustment, Self::Bonus, Self::Charge, Self::Voucher, Self::Transfer, Self::Reversal, Self::Correction];
+    pub const ALL: [Self; 9] = [
+        Self::TopUp,
+        Self::Adjustment,
+        Self::Bonus,
+        Self::Charge,
+        Self::CarrierCost,
+        Self::Voucher,
+        Self::Transfer,
+        Self::Reversal,
+        Self::Correction,
+    ];
 
     /// The word the books keep.
     pub const fn as_str(self) -> &'static str {

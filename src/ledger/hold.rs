@@ -176,6 +176,7 @@ mod tests {
             credit_limit: Micros::ZERO,
             balance: Micros::new(balance),
             held: Micros::new(held),
+            low_balance: Micros::ZERO,
         }
     }
 

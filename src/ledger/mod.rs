@@ -10,9 +10,12 @@
 pub mod approval;
 pub mod entry;
 pub mod hold;
+pub mod low;
 pub mod movement;
 pub mod open_hold;
+pub mod statement;
 pub mod store;
+pub mod transfer;
 pub mod verify;
 pub mod voucher;
 
@@ -68,6 +71,9 @@ impl Config {
     }
 }
 
+/// Less than this left to spend is told, unless the account says otherwise.
+pub const LOW_BALANCE: Micros = Micros::new(2_000_000);
+
 /// An account as it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
@@ -83,6 +89,8 @@ pub struct Account {
     pub balance: Micros,
     /// The sum of its open holds.
     pub held: Micros,
+    /// When less than this is left to spend, somebody is told once.
+    pub low_balance: Micros,
 }
 
 impl Account {

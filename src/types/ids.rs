@@ -125,6 +125,8 @@ ids! {
     VoucherBatchId = "vbat";
     /// One voucher.
     VoucherId = "vou";
+    /// Money from one account to another.
+    TransferId = "xfer";
     /// A movement of money that waits for a second person.
     ApprovalId = "appr";
     /// Something somebody should look at.

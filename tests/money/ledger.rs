@@ -1,4 +1,5 @@
 use callthrough::database::Kind;
+use callthrough::ledger::store::Wanted;
 use callthrough::ledger::{self, Draft, LedgerError};
 use callthrough::types::Micros;
 
@@ -38,9 +39,9 @@ async fn a_list_of_postings_goes_back_in_time(kind: Kind) {
         desk.post(desk.draft(number * 1000, &format!("event {number}"))).await.unwrap();
     }
     let mut connection = desk.database.read().await.unwrap();
-    let newest = ledger::store::postings(&mut connection, desk.account, None, 3).await.unwrap();
+    let newest = ledger::store::postings(&mut connection, desk.account, Wanted::default(), None, 3).await.unwrap();
     assert_eq!(newest.iter().map(|posting| posting.gain().unwrap().get()).collect::<Vec<_>>(), [5000, 4000, 3000]);
-    let older = ledger::store::postings(&mut connection, desk.account, Some(3), 10).await.unwrap();
+    let older = ledger::store::postings(&mut connection, desk.account, Wanted::default(), Some(3), 10).await.unwrap();
     assert_eq!(older.iter().map(|posting| posting.seq).collect::<Vec<_>>(), [2, 1]);
     assert!(older.iter().all(|posting| posting.entries.len() == 2 && posting.sums().values().all(|&sum| sum == 0)));
 }

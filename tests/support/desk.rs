@@ -107,6 +107,7 @@ impl Desk {
             credit_limit: Micros::ZERO,
             balance: Micros::ZERO,
             held: Micros::ZERO,
+            low_balance: ledger::LOW_BALANCE,
         };
         let now = self.clock.timestamp();
         let done = self.database.write(move |tx| Box::pin(async move { ledger::store::create(tx, &account, now).await }));

@@ -189,6 +189,7 @@ impl Office {
             credit_limit: Micros::ZERO,
             balance: Micros::ZERO,
             held: Micros::ZERO,
+            low_balance: ledger::LOW_BALANCE,
         };
         let (clock, random) = (self.clock.clone(), self.random.clone());
         let done = self.database.write(move |tx| {

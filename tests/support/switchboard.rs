@@ -148,6 +148,7 @@ impl Switchboard {
             credit_limit: Micros::ZERO,
             balance: Micros::ZERO,
             held: Micros::ZERO,
+            low_balance: ledger::LOW_BALANCE,
         };
         self.database
             .write(move |tx| {

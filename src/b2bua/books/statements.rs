@@ -10,6 +10,7 @@ use crate::callthrough;
 use crate::cdr::{self, Record};
 use crate::database::{Kind, Script};
 use crate::ledger::hold::{Limits, Slice, Usage};
+use crate::ledger::low::Watch;
 use crate::ledger::{self, Account, LedgerError, Posting};
 use crate::rating::Quote;
 use crate::stats;
@@ -41,6 +42,8 @@ pub(super) struct OpenHold {
     pub quote: Quote,
     pub posting_seq: i64,
     pub posting_hash: String,
+    /// The account before the call is settled.
+    pub watch: Watch,
 }
 
 /// What the books know of a call that ends.
@@ -99,7 +102,7 @@ pub(super) fn add_standing(script: &mut Script, subscriber: SubscriberId, now: T
     script.add(
         "select s.tenant_id, s.account_id, s.enabled, s.deck_id, s.max_calls, s.spend_cap_micros, s.max_price_nanos, s.max_calls_hour,
              s.longest_call_secs, s.spent_day_us, s.spent_micros, a.currency, a.credit_limit_micros, a.balance_micros,
-             cast(coalesce(sum(h.amount_micros), 0) as bigint) as account_held,
+             a.low_balance_micros, cast(coalesce(sum(h.amount_micros), 0) as bigint) as account_held,
              cast(coalesce(sum(case when h.subscriber_id = $1 then h.amount_micros end), 0) as bigint) as own_held,
              count(distinct case when h.subscriber_id = $1 then h.call_id end) as calls,
              (select count(*) from (select 1 from call c where c.subscriber_id = $1 and c.began_at_us > $2 limit $3) as recent) as calls_hour
@@ -127,6 +130,7 @@ pub(super) fn read_standing(row: Option<&AnyRow>, config: &ledger::Config, now: 
             credit_limit: Micros::new(number("credit_limit_micros")?),
             balance: Micros::new(number("balance_micros")?),
             held: Micros::new(number("account_held")?),
+            low_balance: Micros::new(number("low_balance_micros")?),
         },
         enabled: number("enabled")? == 1,
         deck: parse_optional(row, "deck_id")?,
@@ -259,6 +263,9 @@ pub(super) async fn ending(tx: &mut AnyConnection, kind: Kind, call: CallId, now
     lock_holder(&mut script, kind, call, now);
     script.add(
         "select h.id as hold_id, h.account_id, h.subscriber_id, h.amount_micros, h.funded_secs, h.rate, a.posting_seq, a.posting_hash,
+             a.id, a.tenant_id, a.currency, a.credit_limit_micros, a.balance_micros, a.low_balance_micros, a.low_since_us,
+             cast(coalesce((select sum(o.amount_micros) from hold o where o.account_id = h.account_id and o.resolved_at_us is null), 0)
+                 as bigint) as held_micros,
              (select count(*) from cdr where cdr.call_id = $1) as recorded,
              (select c.answered_at_us from call c where c.id = $1) as answered_at_us
          from (select 1 as one) as always
@@ -283,6 +290,7 @@ fn open(row: &AnyRow) -> Result<OpenHold, LedgerError> {
         quote: serde_json::from_str(&row.try_get::<String, _>("rate")?).map_err(|_| LedgerError::Damaged("hold.rate"))?,
         posting_seq: row.try_get("posting_seq")?,
         posting_hash: row.try_get("posting_hash")?,
+        watch: ledger::store::watch(row)?,
     })
 }
 

@@ -17,17 +17,17 @@ use crate::ledger::approval::{self, Question, Wanted};
 use crate::ledger::entry::DraftError;
 use crate::ledger::movement::{self, Movement, Order};
 use crate::ledger::store::Posted;
-use crate::ledger::{Account, Draft, Kind, LedgerError, Posting, store};
+use crate::ledger::{self, Account, Draft, Kind, LedgerError, Posting, store};
 use crate::people::Scope;
 use crate::people::audit;
-use crate::types::{AccountId, Currency, Micros, Money, PostingId};
+use crate::types::{AccountId, Currency, Micros, Money, PostingId, Timestamp};
 
 /// Longest cause, note or name of a second person.
 const LONGEST_TEXT: usize = 200;
 
 pub(super) fn router() -> Router<State> {
     Router::new()
-        .route("/accounts", post(create))
+        .route("/accounts", get(list).post(create))
         .route("/accounts/{account_id}", get(one).patch(update))
         .route("/accounts/{account_id}/entries", get(entries))
         .route("/accounts/{account_id}/top_up", post(top_up))
@@ -44,7 +44,27 @@ fn shape(account: &Account) -> Result<Value, Problem> {
         "held": money(account.held),
         "credit_limit": money(account.credit_limit),
         "available": money(account.available().map_err(|error| Problem::fault(&error))?),
+        "low_balance": money(account.low_balance),
     }))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Those {
+    currency: Option<Currency>,
+    below: Option<String>,
+    after: Option<AccountId>,
+    limit: Option<u32>,
+}
+
+async fn list(From(state): From<State>, Extension(caller): Extension<Caller>, Asked(asked): Asked<Those>) -> Result<Response, Problem> {
+    caller.need(Scope::Read)?;
+    let limit = page_length(asked.limit)?;
+    let below = asked.below.map(|amount| amount.parse::<Micros>()).transpose();
+    let below = below.map_err(|error| Problem::field("below", format!("{error}. Correct the query.")))?;
+    let filter = store::Filter { tenant: caller.tenant, currency: asked.currency, below };
+    let found = store::list(&mut *state.database.read().await?, filter, asked.after, limit + 1).await?;
+    Ok(page(found, limit, |account| account.id, |account| shape(account).unwrap_or_default()))
 }
 
 #[derive(Debug, Deserialize)]
@@ -53,18 +73,36 @@ struct New {
     currency: Currency,
     #[serde(default)]
     credit_limit: Option<Money>,
+    #[serde(default)]
+    low_balance: Option<Money>,
+}
+
+/// A limit in the account's currency, zero or more.
+fn limit(field: &'static str, limit: Option<Money>, currency: Currency, unless_said: Micros) -> Result<Micros, Problem> {
+    match limit {
+        None => Ok(unless_said),
+        Some(limit) if limit.currency == currency && limit.amount >= Micros::ZERO => Ok(limit.amount),
+        Some(_) => Err(Problem::field(field, format!("Give an amount of zero or more in {currency}."))),
+    }
 }
 
 async fn create(From(state): From<State>, Extension(caller): Extension<Caller>, Body(new, _): Body<New>) -> Result<Response, Problem> {
     caller.need(Scope::Money)?;
-    if new.credit_limit.is_some_and(|limit| limit.currency != new.currency || limit.amount < Micros::ZERO) {
-        return Err(Problem::field("credit_limit", format!("Give an amount of zero or more in {}.", new.currency)));
-    }
-    let credit_limit = new.credit_limit.map_or(Micros::ZERO, |limit| limit.amount);
+    let credit_limit = limit("credit_limit", new.credit_limit, new.currency, Micros::ZERO)?;
+    let low_balance = limit("low_balance", new.low_balance, new.currency, ledger::LOW_BALANCE)?;
     let id = AccountId::new(&state.clock, &state.random);
-    let account = Account { id, tenant: caller.tenant, currency: new.currency, credit_limit, balance: Micros::ZERO, held: Micros::ZERO };
+    let account =
+        Account { id, tenant: caller.tenant, currency: new.currency, credit_limit, balance: Micros::ZERO, held: Micros::ZERO, low_balance };
     let (row, now) = (account.clone(), state.clock.timestamp());
-    state.database.write(move |tx| Box::pin(async move { Ok::<_, Problem>(store::create(tx, &row, now).await?) })).await?;
+    let (work, told) = (state.clone(), shape(&account)?);
+    let made = state.database.write(move |tx| {
+        Box::pin(async move {
+            store::create(tx, &row, now).await?;
+            audit::note(tx, &caller.act(&work, "account.create", id, None, Some(told))).await?;
+            Ok::<_, Problem>(())
+        })
+    });
+    made.await?;
     Ok((StatusCode::CREATED, Json(shape(&account)?)).into_response())
 }
 
@@ -82,7 +120,8 @@ async fn one(From(state): From<State>, Extension(caller): Extension<Caller>, Id(
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Change {
-    credit_limit: Money,
+    credit_limit: Option<Money>,
+    low_balance: Option<Money>,
 }
 
 async fn update(
@@ -92,15 +131,17 @@ async fn update(
     Body(change, _): Body<Change>,
 ) -> Result<Json<Value>, Problem> {
     caller.need(Scope::Money)?;
-    let limit = change.credit_limit;
+    let work = state.clone();
     let changed = state.database.write(move |tx| {
         Box::pin(async move {
             let account = found(tx, &caller, id).await?;
-            if limit.currency != account.currency || limit.amount < Micros::ZERO {
-                return Err(Problem::field("credit_limit", format!("Give an amount of zero or more in {}.", account.currency)));
-            }
-            store::set_credit_limit(tx, id, limit.amount).await?;
-            found(tx, &caller, id).await
+            let credit_limit = limit("credit_limit", change.credit_limit, account.currency, account.credit_limit)?;
+            let low_balance = limit("low_balance", change.low_balance, account.currency, account.low_balance)?;
+            store::set_limits(tx, id, credit_limit, low_balance).await?;
+            let after = found(tx, &caller, id).await?;
+            let act = caller.act(&work, "account.update", id, Some(shape(&account)?), Some(shape(&after)?));
+            audit::note(tx, &act).await?;
+            Ok::<_, Problem>(after)
         })
     });
     Ok(Json(shape(&changed.await?)?))
@@ -109,6 +150,9 @@ async fn update(
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Page {
+    kind: Option<Kind>,
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
     /// The place in the chain the last page ended with.
     after: Option<i64>,
     limit: Option<u32>,
@@ -122,9 +166,10 @@ async fn entries(
 ) -> Result<Response, Problem> {
     caller.need(Scope::Read)?;
     let limit = page_length(asked.limit)?;
+    let wanted = store::Wanted { kind: asked.kind, since: asked.since, until: asked.until };
     let mut connection = state.database.read().await?;
     found(&mut connection, &caller, id).await?;
-    let postings = store::postings(&mut connection, id, asked.after, limit + 1).await?;
+    let postings = store::postings(&mut connection, id, wanted, asked.after, limit + 1).await?;
     Ok(page(postings, limit, |posting| posting.seq, entry_shape))
 }
 

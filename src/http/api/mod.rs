@@ -22,9 +22,11 @@ mod rates;
 mod reservations;
 mod session;
 mod sheet;
+mod statements;
 mod stats;
 mod subscribers;
 mod tenants;
+mod transfers;
 mod trunks;
 mod vouchers;
 
@@ -43,6 +45,8 @@ pub fn router(state: State) -> Router {
         .merge(accounts::router())
         .merge(approvals::router())
         .merge(vouchers::router())
+        .merge(transfers::router())
+        .merge(statements::router())
         .merge(access_numbers::router())
         .merge(trunks::router())
         .merge(decks::router())

@@ -228,6 +228,7 @@ async fn create(From(state): From<State>, Extension(caller): Extension<Caller>, 
                         credit_limit: Micros::ZERO,
                         balance: Micros::ZERO,
                         held: Micros::ZERO,
+                        low_balance: ledger::LOW_BALANCE,
                     };
                     ledger::store::create(tx, &account, now).await?;
                     account
