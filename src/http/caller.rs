@@ -22,6 +22,8 @@ use crate::types::{AuditId, Secret, SignInId, TenantId};
 
 /// The header by which the operator's principals choose the tenant they work in.
 pub const TENANT: &str = "callthrough-tenant";
+/// The header of a request that a page's script makes by itself.
+const LIVE: &str = "callthrough-live";
 /// The last request of a sign-in is kept to the minute.
 const SEEN_TO_THE: Duration = Duration::from_secs(60);
 
@@ -89,7 +91,8 @@ pub async fn from_cookie(state: &State, headers: &HeaderMap, peer: Option<Peer>)
     let visitor = Visitor { client, agent: String::new(), cookie: gate::cookie(client, headers) };
     let Some(signed_in) = visitor.signed_in(state).await? else { return Ok(None) };
     let (now, sign_in, principal) = (state.clock.timestamp(), &signed_in.sign_in, signed_in.person.principal());
-    if now.since(sign_in.seen_at) >= SEEN_TO_THE {
+    // A page that looks again by itself is nobody's request: a browser left alone is signed out all the same.
+    if now.since(sign_in.seen_at) >= SEEN_TO_THE && !headers.contains_key(LIVE) {
         let id = sign_in.id;
         state.database.write(move |tx| Box::pin(async move { sign_in::touch(tx, id, now).await })).await?;
     }

@@ -86,6 +86,7 @@ fn every_page_is_fit_to_be_seen() {
         ("overview-month", "/admin?span=30d"),
         ("subscribers", "/admin/subscribers"),
         ("accounts", "/admin/accounts"),
+        ("months", "/admin/statements"),
         ("vouchers", "/admin/vouchers"),
         ("voucher-redeem", "/admin/vouchers/redeem"),
         ("tenants", "/admin/tenants"),
@@ -99,9 +100,13 @@ fn every_page_is_fit_to_be_seen() {
         browser.goes_to(&format!("{home}{path}"));
         browser.looks_at(name);
     }
-    for (name, address) in
-        [("account", account.clone()), ("subscriber-with-money", subscriber.clone()), ("subscriber-change", format!("{subscriber}/edit"))]
-    {
+    for (name, address) in [
+        ("account", account.clone()),
+        ("statements", format!("{account}/statements")),
+        ("transfer", format!("{account}/transfer")),
+        ("subscriber-with-money", subscriber.clone()),
+        ("subscriber-change", format!("{subscriber}/edit")),
+    ] {
         browser.goes_to(&address);
         browser.looks_at(name);
     }

@@ -107,11 +107,65 @@ async fn a_tenants_people_find_nothing_of_the_others() {
     assert_eq!(made.status, 303, "{}", made.text);
     let sub = owner.adds_a_subscriber("Alice", "+420601123456").await;
     let account = owner.account_of(&sub).await;
+    let topped = owner.sends(&format!("{account}/top-up"), &format!("{account}/top-up"), &[("amount", "5"), ("payment", "1")]).await;
+    assert_eq!(topped.status, 303, "{}", topped.text);
+    let entry = reader::found(&owner.get(&account).await.text, "/entries/post_");
+    let adjust = format!("{account}/adjust");
+    let approval = owner.sends(&adjust, &adjust, &[("amount", "1000"), ("reason", "much")]).await.header("location").to_owned();
+    let fields = [("name", "Spring"), ("amount", "10"), ("currency", "eur"), ("count", "3")];
+    owner.sends("/admin/vouchers/new", "/admin/vouchers", &fields).await;
+    let batch = format!("/admin/vouchers/{}", reader::found(&owner.get("/admin/vouchers").await.text, "/vouchers/vbat_"));
+    owner.invites("north@example.com", "support", false).await;
+    let people = owner.get("/admin/people?operator=false").await.text;
+    let person = format!("/admin/people/{}", reader::found(&people, "/people/pers_"));
     owner.chooses("Main").await;
     assert_eq!(owner.get(&sub).await.status, 404, "the operator works for one tenant at a time");
     let foreigner = owner.invites("main@example.com", "owner", false).await;
-    for path in [sub.clone(), account.clone(), format!("{sub}/edit"), format!("{account}/top-up"), made.header("location").to_owned()] {
-        let (known, unknown) = (foreigner.get(&path).await, foreigner.get(&reader::another_id(&path)).await);
+    let read = [
+        sub.clone(),
+        format!("{sub}/edit"),
+        account.clone(),
+        format!("{account}/top-up"),
+        format!("{account}/adjust"),
+        format!("{account}/limit"),
+        format!("{account}/transfer"),
+        format!("{account}/statements"),
+        format!("{account}/statements/2026-03"),
+        format!("{account}/statements/2026-03/csv"),
+        format!("{account}/entries/{entry}/reverse"),
+        made.header("location").to_owned(),
+        approval.clone(),
+        batch.clone(),
+        person.clone(),
+    ];
+    for path in &read {
+        assert_ne!(foreigner.get(path).await.status, 200, "{path}");
+        let (known, unknown) = (foreigner.get(path).await, foreigner.get(&reader::another_id(path)).await);
+        assert_eq!((known.status, &known.text), (404, &unknown.text), "{path}");
+    }
+    let sent: [(String, &[(&str, &str)]); 18] = [
+        (format!("{sub}/numbers"), &[("number", "+420601123499")]),
+        (format!("{sub}/numbers/remove"), &[("number", "+420601123456")]),
+        (format!("{sub}/identities"), &[("identity", "mallory")]),
+        (format!("{sub}/identities/remove"), &[("identity", "alice")]),
+        (format!("{sub}/credentials"), &[("kind", "token")]),
+        (format!("{sub}/remove"), &[]),
+        (format!("{sub}/edit"), &[("name", "Mallory"), ("home_country", "CZ")]),
+        (format!("{account}/top-up"), &[("amount", "1"), ("payment", "1")]),
+        (format!("{account}/adjust"), &[("amount", "1"), ("kind", "bonus"), ("reason", "1")]),
+        (format!("{account}/limit"), &[("credit_limit", "1"), ("low_balance", "1")]),
+        (format!("{account}/transfer"), &[("to_account_id", "acct_01jb3k5m7n9p0q1r2s3t4v5w6x"), ("amount", "1"), ("reason", "1")]),
+        (format!("{account}/entries/{entry}/reverse"), &[("reason", "1")]),
+        (format!("{approval}/approve"), &[]),
+        (format!("{approval}/decline"), &[]),
+        (format!("{batch}/void"), &[]),
+        (format!("{person}/invite"), &[]),
+        (format!("{person}/sign-out"), &[]),
+        (format!("{person}/remove"), &[]),
+    ];
+    for (path, fields) in &sent {
+        let (known, unknown) =
+            (foreigner.sends_bare("/admin", path, fields).await, foreigner.sends_bare("/admin", &reader::another_id(path), fields).await);
         assert_eq!((known.status, &known.text), (404, &unknown.text), "{path}");
     }
     let list = foreigner.get("/admin/subscribers").await.text;
@@ -176,6 +230,16 @@ async fn money_wants_the_password_given_lately() {
     let right = owner.sends(&confirm, "/admin/confirm", &[("password", reader::PASSWORD)]).await;
     assert_eq!((right.status, right.header("location")), (303, address.as_str()), "{}", right.text);
     assert_eq!(owner.get(&address).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_page_left_alone_is_signed_out_though_it_looks_again_by_itself() {
+    let owner = Reader::owner().await;
+    for _ in 0..7 {
+        owner.clock().advance(std::time::Duration::from_secs(10 * 60));
+        owner.get_live("/admin").await;
+    }
+    assert_eq!(owner.get("/admin").await.status, 303);
 }
 
 #[tokio::test]

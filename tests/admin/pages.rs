@@ -1,14 +1,16 @@
 //! Every page for an owner: it answers, it is well-formed, and it says to the browser what it must.
 
-use super::reader::{Reader, well_formed};
+use super::reader::{Reader, found, well_formed};
 
 #[tokio::test]
 async fn every_page_answers_an_owner() {
     let owner = Reader::owner().await;
     let sub = owner.adds_a_subscriber("Alice", "+420601123456").await;
     let account = owner.account_of(&sub).await;
-    let person = owner.get("/admin/people").await.text;
-    let person = person.split("href=\"/admin/people/pers_").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let topped =
+        owner.sends(&format!("{account}/top-up"), &format!("{account}/top-up"), &[("amount", "5"), ("payment", "receipt 1")]).await;
+    assert_eq!(topped.status, 303, "{}", topped.text);
+    let person = found(&owner.get("/admin/people").await.text, "/people/pers_");
     let paths = [
         "/admin".to_owned(),
         "/admin?span=7d".to_owned(),
@@ -25,6 +27,11 @@ async fn every_page_answers_an_owner() {
         format!("{account}/top-up"),
         format!("{account}/adjust"),
         format!("{account}/limit"),
+        format!("{account}/transfer"),
+        format!("{account}/statements"),
+        format!("{account}/statements/2026-03"),
+        "/admin/statements".to_owned(),
+        "/admin/statements/2026-03".to_owned(),
         "/admin/approvals".to_owned(),
         "/admin/approvals?state=approved".to_owned(),
         "/admin/vouchers".to_owned(),
@@ -36,7 +43,7 @@ async fn every_page_answers_an_owner() {
         "/admin/people".to_owned(),
         "/admin/people?operator=false".to_owned(),
         "/admin/people/new".to_owned(),
-        format!("/admin/people/pers_{person}"),
+        format!("/admin/people/{person}"),
         "/admin/keys".to_owned(),
         "/admin/keys/new".to_owned(),
         "/admin/audit".to_owned(),
@@ -53,6 +60,11 @@ async fn every_page_answers_an_owner() {
         assert!(page.text.contains("<html lang=\"en\">") && page.text.contains("<title>"), "{path}");
         assert_eq!(page.text.matches("<h1>").count(), 1, "{path}: one heading of the page");
         assert!(!page.text.contains(" style=\"") && !page.text.contains("<style"), "{path}: the policy lets no style into the page");
+    }
+    for file in [format!("{account}/statements/2026-03/csv"), "/admin/statements/2026-03/csv".to_owned()] {
+        let sheet = owner.get(&file).await;
+        assert!(sheet.status == 200 && sheet.header("content-type").starts_with("text/csv"), "{file}: {}", sheet.text);
+        assert!(sheet.text.contains("top_up"), "{file}: {}", sheet.text);
     }
     let sheet = owner.get("/admin/audit.csv").await;
     assert!(sheet.status == 200 && sheet.header("content-type").starts_with("text/csv"), "{}", sheet.text);

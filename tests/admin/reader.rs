@@ -81,6 +81,11 @@ impl Reader {
         self.asks(self.client.get(format!("http://{}{path}", self.door.address))).await
     }
 
+    /// As a page's script asks by itself.
+    pub async fn get_live(&self, path: &str) -> Answer {
+        self.asks(self.client.get(format!("http://{}{path}", self.door.address)).header("callthrough-live", "1")).await
+    }
+
     /// Sends a form as it is.
     pub async fn post(&self, path: &str, form: &BTreeMap<String, String>) -> Answer {
         self.post_from(&format!("http://{}", self.door.address), path, form).await
@@ -155,6 +160,13 @@ impl Reader {
         let id = attribute(option, "value").unwrap();
         assert_eq!(self.sends("/admin", "/admin/tenant", &[("tenant", &id)]).await.status, 303);
     }
+}
+
+/// The first id on a page that stands after this; `before` ends with the kind of the id.
+pub fn found(page: &str, before: &str) -> String {
+    let rest = page.split(before).nth(1).unwrap_or_else(|| panic!("no {before} in {page}"));
+    let id: String = rest.chars().take_while(char::is_ascii_alphanumeric).collect();
+    format!("{}{id}", before.rsplit('/').next().unwrap())
 }
 
 /// The same address with an id of the same kind that nobody has.

@@ -36,10 +36,9 @@ async fn list(desk: Desk, Query(asked): Query<BTreeMap<String, String>>) -> Resu
     if said("q").starts_with("acct_") {
         return Ok(Redirect::to(&format!("/admin/accounts/{}", escaped(said("q")))).into_response());
     }
-    let found = match desk.get(&format!("/accounts{}", query([("after", said("after"))]))).await {
-        Err(trouble) if trouble.status == StatusCode::METHOD_NOT_ALLOWED => Value::Null,
-        found => found?,
-    };
+    let found = desk
+        .get(&format!("/accounts{}", query([("currency", said("currency")), ("below", said("below")), ("after", said("after"))])))
+        .await?;
     let rows = found["items"].as_array().into_iter().flatten().map(|account| {
         let id = account["id"].as_str().unwrap_or_default();
         vec![
@@ -60,14 +59,17 @@ async fn list(desk: Desk, Query(asked): Query<BTreeMap<String, String>>) -> Resu
         .rows(rows)
         .show();
     let search = Field::input("search", "q", t("Account id")).hint(t("Accounts of people are found by their names among the subscribers."));
+    let currency = Field::input("search", "currency", t("Currency"));
+    let below = Field::input("search", "below", t("Balance below"));
+    let shown = [("currency", said("currency")), ("below", said("below")), ("after", said("after"))];
     let body = html! {
-        (filters("/admin/accounts", &asked, vec![search]))
+        (filters("/admin/accounts", &asked, vec![search, currency, below]))
         (table)
-        (pages("/admin/accounts", &[("after", said("after"))], found["next"].as_str()))
+        (pages("/admin/accounts", &shown, found["next"].as_str()))
     };
     let actions = html! { @if desk.may(Scope::Money) {
         a.button.primary href="/admin/accounts/new" { (t("Open an account")) }
-    } };
+    } a.button href="/admin/statements" { (t("Months")) } };
     Ok(Page::new(&desk, Section::Accounts, t("Accounts")).actions(actions).show(body))
 }
 
@@ -98,7 +100,7 @@ async fn create(desk: Desk, form: Submitted) -> Response {
 }
 
 /// The account as the API tells it.
-async fn account(desk: &Desk, id: &str) -> Result<Value, Trouble> {
+pub(super) async fn account(desk: &Desk, id: &str) -> Result<Value, Trouble> {
     desk.get(&format!("/accounts/{}", escaped(id))).await
 }
 
@@ -130,8 +132,10 @@ async fn one(desk: Desk, Path(id): Path<String>, Query(asked): Query<BTreeMap<St
         @if desk.may(Scope::Money) {
             a.button.primary href={ (address) "/top-up" } { (t("Top up")) }
             a.button href={ (address) "/adjust" } { (t("Adjust")) }
-            a.button href={ (address) "/limit" } { (t("Credit limit")) }
+            a.button href={ (address) "/transfer" } { (t("Transfer")) }
+            a.button href={ (address) "/limit" } { (t("Limits")) }
         }
+        a.button href={ (address) "/statements" } { (t("Statements")) }
     };
     let page = Page::new(&desk, Section::Accounts, t("Account")).under("/admin/accounts", t("Accounts")).actions(actions).lead(id);
     Ok(page.show(body))
@@ -189,7 +193,7 @@ fn cause(entry: &Value) -> Markup {
 }
 
 /// Kinds of movements in words.
-fn movement(code: &str) -> &str {
+pub(super) fn movement(code: &str) -> &str {
     match code {
         "top_up" => t("Top-up"),
         "adjustment" => t("Adjustment"),
@@ -205,7 +209,7 @@ fn movement(code: &str) -> &str {
 }
 
 /// The page of a form that moves the account's money.
-fn money_page(desk: &Desk, account: &Value, title: &str, form: Form<'_>, trouble: Option<&Trouble>) -> Response {
+pub(super) fn money_page(desk: &Desk, account: &Value, title: &str, form: Form<'_>, trouble: Option<&Trouble>) -> Response {
     let id = account["id"].as_str().unwrap_or_default();
     let body = html! {
         div.grid {
@@ -225,7 +229,7 @@ fn money_page(desk: &Desk, account: &Value, title: &str, form: Form<'_>, trouble
     page.show_as(trouble.map_or(StatusCode::OK, |trouble| trouble.status), body)
 }
 
-fn currency(account: &Value) -> &str {
+pub(super) fn currency(account: &Value) -> &str {
     account["currency"].as_str().unwrap_or_default()
 }
 
@@ -325,13 +329,23 @@ async fn reverse(desk: Desk, Path((id, posting)): Path<(String, String)>, form: 
 
 fn limit_page(desk: &Desk, account: &Value, given: Option<&Submitted>, trouble: Option<&Trouble>) -> Response {
     let id = account["id"].as_str().unwrap_or_default();
-    let form = Form::new(desk, format!("/admin/accounts/{id}/limit"), t("Save")).again(given, trouble).field(
-        Field::amount("credit_limit", format!("{} ({})", t("Credit limit"), currency(account)))
-            .required()
-            .value(account["credit_limit"]["amount"].as_str().unwrap_or_default())
-            .hint(t("How far below zero the account may go.")),
-    );
-    money_page(desk, account, t("Credit limit"), form, trouble)
+    let now = |name: &str| account[name]["amount"].as_str().unwrap_or_default().to_owned();
+    let named = |words: &str| format!("{words} ({})", currency(account));
+    let form = Form::new(desk, format!("/admin/accounts/{id}/limit"), t("Save"))
+        .again(given, trouble)
+        .field(
+            Field::amount("credit_limit", named(t("Credit limit")))
+                .required()
+                .value(now("credit_limit"))
+                .hint(t("How far below zero the account may go.")),
+        )
+        .field(
+            Field::amount("low_balance", named(t("Low balance")))
+                .required()
+                .value(now("low_balance"))
+                .hint(t("An alert is raised when the account has less than this.")),
+        );
+    money_page(desk, account, t("Limits"), form, trouble)
 }
 
 async fn limit_form(desk: Desk, Path(id): Path<String>) -> Result<Response, Trouble> {
@@ -341,7 +355,8 @@ async fn limit_form(desk: Desk, Path(id): Path<String>) -> Result<Response, Trou
 
 async fn limit(desk: Desk, Path(id): Path<String>, form: Submitted) -> Result<Response, Trouble> {
     let account = account(&desk, &id).await?;
-    let body = json!({ "credit_limit": form.money("credit_limit", currency(&account)) });
+    let limit = |name: &str| form.money(name, currency(&account));
+    let body = json!({ "credit_limit": limit("credit_limit"), "low_balance": limit("low_balance") });
     match desk.send(Method::PATCH, &format!("/accounts/{}", escaped(&id)), &body, None).await {
         Ok(_) => Ok(done(&format!("/admin/accounts/{id}"), t("Saved."))),
         Err(trouble) => Ok(limit_page(&desk, &account, Some(&form), Some(&trouble))),

@@ -129,7 +129,7 @@ impl Chart {
             figure.chart {
                 figcaption { h3 { (self.title) } }
                 svg viewBox={ "0 0 " (WIDTH / 10) " " (HEIGHT / 10) } role="img" aria-label=(described) {
-                    @if self.highest() == 0 && self.most.is_none() {
+                    @if self.highest() == 0 {
                         text x=(tenths(WIDTH / 2 + LEFT / 2)) y=(tenths(HEIGHT / 2)) text-anchor="middle" { (t("Nothing yet")) }
                     }
                     @for tick in (0..=top / step).filter(|tick| *tick == 0 || self.highest() > 0).map(|tick| tick * step) {

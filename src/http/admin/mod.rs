@@ -31,9 +31,11 @@ mod record;
 mod records;
 mod reservations;
 mod sign_in;
+mod statements;
 mod subscriber;
 mod subscribers;
 mod tenants;
+mod transfers;
 mod vouchers;
 mod welcome;
 
@@ -96,6 +98,8 @@ fn books() -> Router<House> {
         .merge(approvals::router())
         .merge(subscriber::router())
         .merge(subscribers::router())
+        .merge(statements::router())
+        .merge(transfers::router())
         .merge(vouchers::router())
 }
 

@@ -83,7 +83,7 @@
     // Parts of a page that live: they are asked for again and put in place, unless somebody is working in them.
     const refresh = async () => {
         if (document.hidden || document.querySelector("dialog[open]")) return;
-        const answer = await fetch(location.href, { headers: { Accept: "text/html" } }).catch(() => null);
+        const answer = await fetch(location.href, { headers: { Accept: "text/html", "Callthrough-Live": "1" } }).catch(() => null);
         if (!answer?.ok || answer.redirected) return;
         const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
         for (const part of document.querySelectorAll("[data-live]")) {
