@@ -19,6 +19,7 @@ mod people;
 mod readme;
 mod records;
 mod reservations;
+mod scale;
 mod server;
 mod sipp;
 mod stats;

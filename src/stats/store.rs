@@ -300,6 +300,10 @@ pub async fn now(connection: &mut AnyConnection, tenant: TenantId, operator: boo
             .await?;
     let alerts: HashMap<String, i64> =
         alerts.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<_, sqlx::Error>>()?;
+    now.approvals = sqlx::query_scalar("select count(*) from approval where tenant_id = $1 and state = 'pending'")
+        .bind(&tenant)
+        .fetch_one(connection)
+        .await?;
     now.alerts = ["critical", "warning", "notice"].map(|severity| alerts.get(severity).copied().unwrap_or(0));
     Ok(now)
 }
