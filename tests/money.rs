@@ -6,7 +6,9 @@ mod decks;
 mod ledger;
 mod life;
 mod model;
+mod month;
 mod race;
+mod transfer;
 mod verify;
 
 /// Makes each story a test on SQLite and on PostgreSQL.

@@ -82,6 +82,11 @@ async fn all(snapshot: &mut store::Snapshot, now: Timestamp, counts: &mut Counts
     if let Some(posting) = snapshot.charge_without_hold().await? {
         return Err(found(format!("posting {posting}"), "is a charge, and no settled hold stands behind it"));
     }
+    for (what, rule) in store::RULES {
+        if let Some(id) = snapshot.breaks(rule.sql).await? {
+            return Err(found(format!("{what} {id}"), rule.problem));
+        }
+    }
     let mut last = None;
     while let Some(holds) = snapshot.holds(last).await? {
         for hold in &holds {

@@ -60,12 +60,17 @@ impl Snapshot {
     pub(super) async fn charge_without_hold(&mut self) -> Result<Option<String>, LedgerError> {
         let found = sqlx::query_scalar(
             "select id from posting where kind = 'charge'
-                 and not exists (select 1 from hold where posting.idempotency_key = 'charge:' || hold.id and hold.outcome = 'settled')
+                 and not exists (select 1 from hold where hold.id = substr(posting.idempotency_key, 8) and hold.outcome = 'settled')
              order by id limit 1",
         )
         .fetch_optional(&mut *self.0)
         .await?;
         Ok(found)
+    }
+
+    /// The first row that breaks a rule.
+    pub(super) async fn breaks(&mut self, sql: &'static str) -> Result<Option<String>, LedgerError> {
+        Ok(sqlx::query_scalar(sql).fetch_optional(&mut *self.0).await?)
     }
 
     pub(super) async fn holds(&mut self, after: Option<HoldId>) -> Result<Option<Vec<HoldRow>>, LedgerError> {
@@ -108,6 +113,111 @@ impl Snapshot {
         })
     }
 }
+
+/// What must hold between rows of different tables.
+pub(super) struct Rule {
+    /// Finds the first row that breaks it.
+    pub sql: &'static str,
+    /// What is wrong with that row.
+    pub problem: &'static str,
+}
+
+/// The rules, and what their rows are.
+pub(super) const RULES: [(&str, Rule); 9] = [
+    (
+        "posting",
+        Rule {
+            sql: "select p.id from posting p where p.kind = 'carrier_cost'
+                      and not exists (select 1 from hold where hold.id = substr(p.idempotency_key, 6) and hold.outcome = 'settled')
+                  order by p.id limit 1",
+            problem: "pays a carrier, and no settled hold stands behind it",
+        },
+    ),
+    (
+        "posting",
+        Rule {
+            sql: "select p.id from posting p where p.kind = 'correction'
+                      and not exists (select 1 from hold where hold.call_id = p.cause and hold.outcome = 'settled')
+                  order by p.id limit 1",
+            problem: "corrects a call that was never charged",
+        },
+    ),
+    (
+        "posting",
+        Rule {
+            sql: "select p.id from posting p
+                      left join posting o on o.id = p.cause and o.account_id = p.account_id and p.idempotency_key = 'reversal:' || o.id
+                      left join entry a on a.posting_id = p.id and a.account_id = p.account_id
+                      left join entry b on b.posting_id = o.id and b.account_id = p.account_id
+                  where p.kind = 'reversal' and (b.posting_id is null or a.posting_id is null or a.amount_micros <> -b.amount_micros)
+                  order by p.id limit 1",
+            problem: "is not the exact reverse of the posting it names",
+        },
+    ),
+    (
+        "voucher",
+        Rule {
+            sql: "select v.id from voucher v join voucher_batch b on b.id = v.batch_id
+                      left join posting p on p.id = v.posting_id and p.kind = 'voucher' and p.cause = v.id and p.account_id = v.account_id
+                      left join entry e on e.posting_id = p.id and e.account_id = p.account_id and e.amount_micros = b.amount_micros
+                  where (v.redeemed_at_us is not null or v.posting_id is not null or v.account_id is not null)
+                      and (v.redeemed_at_us is null or v.voided_at_us is not null or e.posting_id is null)
+                  order by v.id limit 1",
+            problem: "is redeemed, and not by one posting of its amount on its account",
+        },
+    ),
+    (
+        "posting",
+        Rule {
+            sql: "select p.id from posting p where p.kind = 'voucher'
+                      and not exists (select 1 from voucher v where v.id = p.cause and v.posting_id = p.id)
+                  order by p.id limit 1",
+            problem: "credits a voucher that was not redeemed by it",
+        },
+    ),
+    (
+        "transfer",
+        Rule {
+            sql: "select t.id from transfer t
+                      left join posting o on o.id = t.out_posting and o.kind = 'transfer' and o.cause = t.id and o.account_id = t.from_account
+                      left join posting i on i.id = t.in_posting and i.kind = 'transfer' and i.cause = t.id and i.account_id = t.to_account
+                      left join entry a on a.posting_id = o.id and a.account_id = o.account_id and a.amount_micros = -t.amount_micros
+                      left join entry b on b.posting_id = i.id and b.account_id = i.account_id and b.amount_micros = t.amount_micros
+                  where a.posting_id is null or b.posting_id is null
+                  order by t.id limit 1",
+            problem: "does not take from one account what it gives to the other",
+        },
+    ),
+    (
+        "posting",
+        Rule {
+            sql: "select p.id from posting p where p.kind = 'transfer'
+                      and not exists (select 1 from transfer t where t.id = p.cause and p.id in (t.out_posting, t.in_posting))
+                  order by p.id limit 1",
+            problem: "belongs to no transfer",
+        },
+    ),
+    (
+        "approval",
+        Rule {
+            sql: "select a.id from approval a
+                  where (a.state = 'approved') <> (a.posting_id is not null or (a.state = 'approved' and a.movement like '{\"batch\":%'))
+                      or (a.posting_id is not null and not exists (select 1 from posting p where p.id = a.posting_id))
+                      or (a.state = 'approved' and (a.decided_by is null or a.decided_by = a.asked_by or a.decided_by = a.asked_for))
+                  order by a.id limit 1",
+            problem: "is approved without a second person or a posting, or has a posting without being approved",
+        },
+    ),
+    (
+        "posting",
+        Rule {
+            sql: "select p.id from posting p where p.idempotency_key like 'approval:%'
+                      and not exists (select 1 from approval a where a.id = substr(p.idempotency_key, 10) and a.state = 'approved')
+                  order by p.id limit 1",
+            problem: "was made without its approval",
+        },
+    ),
+];
 
 /// The columns of a [`HoldRow`].
 macro_rules! holds {
