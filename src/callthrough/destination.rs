@@ -1,9 +1,9 @@
 //! Which destinations may be called at all. Values in, values out; lists are matched on normalised digits only.
 
-use crate::types::{Country, E164, Refusal};
+use crate::types::{Country, E164, NumberKind, Refusal};
 
 /// What the operator allows and bars. Deny wins over allow.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Destinations {
     /// Countries that may be called; empty means all that the deck prices.
@@ -12,29 +12,29 @@ pub struct Destinations {
     pub barred_prefixes: Vec<String>,
     /// Digits without plus; numbers that begin with them are no high risk, whatever their type.
     pub allowed_prefixes: Vec<String>,
-    /// Premium, shared-cost, satellite and unknown types may be called.
+    /// Premium, shared-cost, personal, satellite and unknown kinds may be called.
     pub allow_high_risk: bool,
 }
 
-/// Prefixes where calls cost more than they look: premium and shared-cost services (national numbering plans of the countries),
-/// satellite and global networks (ITU-T E.164 assigned codes 870, 878, 881 to 883, 888, 979).
-const HIGH_RISK: &[&str] = &[
-    "870", "878", "881", "882", "883", "888", "979", // no country's
-    "1900", "1976", // North America
-    "4470", "4484", "4487", "449", // United Kingdom: personal, shared cost, premium
-    "42090", "42181", "42197", "42198", "42190", // Czechia, Slovakia
-    "49137", "49180", "49190", "49900", // Germany
-    "43810", "43820", "43821", "43828", "43900", "43901", "43930", "43939", // Austria
-    "4190", "41840", "41842", "41844", "41848", // Switzerland
-    "3381", "3382", "3389", // France
-    "34803", "34806", "34807", "34901", "34902", "34905", "34118", // Spain
-    "351601", "351607", "351608", "351646", "351648", "351707", "351708", "351760", "351761", // Portugal
-    "55300", "55500", "55900", // Brazil
-    "39144", "39166", "39178", "39199", "39892", "39895", "39899", // Italy
-    "31900", "31906", "31909", "32900", "3290", // Netherlands, Belgium
-    "4870", "48701", // Poland
-    "61190", "6119", "64900", // Australia, New Zealand
-];
+/// Kinds that are off unless the operator turns them on: where fraud earns, and numbers that nobody was given
+/// (spec: security, section 4).
+pub const HIGH_RISK: [NumberKind; 5] =
+    [NumberKind::Premium, NumberKind::SharedCost, NumberKind::Personal, NumberKind::Satellite, NumberKind::Unknown];
+
+/// Numbers of examples, North America's area code 555 and the United Kingdom's 07700 900: nobody is given them, so nobody earns
+/// by their being called.
+const EXAMPLES: [&str; 2] = ["1555", "447700900"];
+
+impl Default for Destinations {
+    fn default() -> Self {
+        Self {
+            countries: Vec::new(),
+            barred_prefixes: Vec::new(),
+            allowed_prefixes: EXAMPLES.map(str::to_owned).to_vec(),
+            allow_high_risk: false,
+        }
+    }
+}
 
 /// Are numbers that begin with these digits of a kind that costs more than it looks? Digits that are too few to tell are not.
 pub fn is_high_risk_prefix(digits: &str) -> bool {
@@ -53,8 +53,7 @@ impl Destinations {
         if !self.countries.is_empty() && !country.is_some_and(|country| self.countries.contains(&country)) {
             return Err(Refusal::Barred);
         }
-        let risky = country.is_none() || HIGH_RISK.iter().any(|prefix| digits.starts_with(prefix));
-        if risky && !self.allow_high_risk && !begins(&self.allowed_prefixes) {
+        if !self.allow_high_risk && !begins(&self.allowed_prefixes) && HIGH_RISK.contains(&destination.kind()) {
             return Err(Refusal::HighRisk);
         }
         Ok(())

@@ -2,6 +2,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::Country;
+use super::number_kind::{self, NumberKind};
 use super::numbering_plan::{self, Plan};
 
 /// A telephone number of the international plan: `+` and 7 to 15 digits, the first not zero (ITU-T E.164).
@@ -41,6 +42,11 @@ impl E164 {
     /// The country whose plan the number belongs to; none for satellite and other global services.
     pub fn country(self) -> Option<Country> {
         numbering_plan::of_number(&self.digits()).map(|plan| plan.country)
+    }
+
+    /// What kind of number it is by its country's plan.
+    pub fn kind(self) -> NumberKind {
+        number_kind::of(&self.digits()).0
     }
 
     /// Whether the number looks like one its country hands out; a number of no country's plan does not.
