@@ -36,9 +36,28 @@ impl Default for Destinations {
     }
 }
 
+/// Beginnings of dear numbers, told of when a deck is imported. Calls are checked by the kind of the whole number.
+const DEAR_PREFIXES: &[&str] = &[
+    "870", "878", "881", "882", "883", "888", "979", // no country's
+    "1900", "1976", // North America
+    "4470", "4484", "4487", "449", // United Kingdom: personal, shared cost, premium
+    "42090", "42181", "42197", "42198", "42190", // Czechia, Slovakia
+    "49137", "49180", "49190", "49900", // Germany
+    "43810", "43820", "43821", "43828", "43900", "43901", "43930", "43939", // Austria
+    "4190", "41840", "41842", "41844", "41848", // Switzerland
+    "3381", "3382", "3389", // France
+    "34803", "34806", "34807", "34901", "34902", "34905", "34118", // Spain
+    "351601", "351607", "351608", "351646", "351648", "351707", "351708", "351760", "351761", // Portugal
+    "55300", "55500", "55900", // Brazil
+    "39144", "39166", "39178", "39199", "39892", "39895", "39899", // Italy
+    "31900", "31906", "31909", "32900", "3290", // Netherlands, Belgium
+    "4870", "48701", // Poland
+    "61190", "6119", "64900", // Australia, New Zealand
+];
+
 /// Are numbers that begin with these digits of a kind that costs more than it looks? Digits that are too few to tell are not.
 pub fn is_high_risk_prefix(digits: &str) -> bool {
-    HIGH_RISK.iter().any(|prefix| digits.starts_with(prefix))
+    DEAR_PREFIXES.iter().any(|prefix| digits.starts_with(prefix))
 }
 
 impl Destinations {
