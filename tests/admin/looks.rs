@@ -111,6 +111,13 @@ fn every_page_is_fit_to_be_seen() {
         browser.looks_at(name);
     }
 
+    for (name, address) in [("statement", format!("{account}/statements")), ("month", format!("{home}/admin/statements"))] {
+        browser.goes_to(&address);
+        browser.one("td a").click();
+        browser.sees("receipt 1");
+        browser.looks_at(name);
+    }
+
     // What cannot be undone is asked about first.
     browser.goes_to(&subscriber);
     browser.presses("Remove the subscriber");

@@ -179,7 +179,7 @@ pub(super) fn entries_table(entries: &Value, reversible: bool) -> Markup {
 }
 
 /// A cause, as a way there where it has a page.
-fn cause(entry: &Value) -> Markup {
+pub(super) fn cause(entry: &Value) -> Markup {
     match entry["cause"].as_str() {
         Some(cause) if cause.starts_with("call_") => {
             html! { a href={ "/admin/cdrs/" (cause.split([':', '/']).next().unwrap_or(cause)) } { (t("the call")) } }

@@ -10,7 +10,7 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use super::House;
-use super::accounts::{entries_table, movement};
+use super::accounts::{cause, entries_table, movement};
 use super::desk::{Desk, Trouble, escaped, query};
 use super::layout::{Page, Section};
 use super::show;
@@ -75,6 +75,7 @@ async fn one(desk: Desk, Path((id, month)): Path<(String, String)>) -> Result<Re
         vec![
             show::time(&line["at"]),
             html! { (movement(line["kind"].as_str().unwrap_or_default())) },
+            cause(line),
             show::text(&line["note"]),
             show::money(&line["amount"]),
             show::money(&line["balance"]),
@@ -83,6 +84,7 @@ async fn one(desk: Desk, Path((id, month)): Path<(String, String)>) -> Result<Re
     let table = Table::new(t("Movements"))
         .column(t("When"))
         .column(t("What"))
+        .column(t("Because of"))
         .column(t("Note"))
         .figures(t("Amount"))
         .figures(t("Balance"))
