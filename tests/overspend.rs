@@ -125,7 +125,9 @@ fn race(
             }
         }
         let mut all = JoinSet::new();
-        sending.into_iter().for_each(|one| drop(all.spawn(one)));
+        for one in sending {
+            all.spawn(one);
+        }
         all.join_all().await;
     });
     let over = eventually(Duration::from_secs(60), || {

@@ -54,6 +54,9 @@ async fn every_page(door: &Door, query: &str) -> Vec<Value> {
     }
 }
 
+/// Whether a record fits a filter.
+type Fits = fn(&Value) -> bool;
+
 async fn filters_find_what_fits(kind: Kind) {
     let door = filled(kind).await;
     let all = every_page(&door, "").await;
@@ -61,7 +64,6 @@ async fn filters_find_what_fits(kind: Kind) {
     let order = |item: &Value| (item["began_at"].as_str().unwrap().to_owned(), item["call_id"].as_str().unwrap().to_owned());
     assert!(all.windows(2).all(|pair| order(&pair[0]) > order(&pair[1])), "newest first, each once");
 
-    type Fits = fn(&Value) -> bool;
     let filters: [(&str, Fits); 12] = [
         ("caller=%2B420601123403", |item| item["caller"] == "+420601123403"),
         ("destination=420", |item| item["destination"].as_str().unwrap().starts_with("+420")),

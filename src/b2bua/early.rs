@@ -88,6 +88,7 @@ mod tests {
     const B: EarlyDialogId = EarlyDialogId::numbered(1);
     const C: EarlyDialogId = EarlyDialogId::numbered(2);
 
+    #[expect(clippy::unnecessary_wraps, reason = "as a response has it: with or without a description")]
     fn described(text: &'static str) -> Option<Body> {
         Some(Body::sdp(text))
     }

@@ -48,14 +48,13 @@ impl Rate {
         on_runtime(async {
             let database = open_existing(&config).await?;
             let mut connection = database.read().await.map_err(fault)?;
-            let explanation = match explain.call {
-                Some(call) => past(&mut connection, call).await?,
-                None => {
-                    let decks = Decks::default();
-                    let at = explain.at.unwrap_or_else(|| Clock::system().timestamp());
-                    store::refresh(&database, &decks, &config.rating, at).await.map_err(fault)?;
-                    explain.now(&mut connection, &decks, &config.rating, at).await?
-                }
+            let explanation = if let Some(call) = explain.call {
+                past(&mut connection, call).await?
+            } else {
+                let decks = Decks::default();
+                let at = explain.at.unwrap_or_else(|| Clock::system().timestamp());
+                store::refresh(&database, &decks, &config.rating, at).await.map_err(fault)?;
+                explain.now(&mut connection, &decks, &config.rating, at).await?
             };
             for sentence in explanation.sentences {
                 println!("{sentence}");

@@ -31,7 +31,8 @@ pub struct NoMonth;
 impl Month {
     /// The month a time is in.
     pub fn of(at: Timestamp) -> Self {
-        let day = time::OffsetDateTime::from_unix_timestamp(at.as_micros().div_euclid(1_000_000)).map_or(Date::MIN, |at| at.date());
+        let day =
+            time::OffsetDateTime::from_unix_timestamp(at.as_micros().div_euclid(1_000_000)).map_or(Date::MIN, time::OffsetDateTime::date);
         Self { year: day.year(), month: day.month() }
     }
 

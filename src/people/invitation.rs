@@ -88,14 +88,13 @@ pub async fn accept(tx: &mut Connection, token: &str, chosen: Acceptance, clock:
     if !store::use_invitation(tx, &digest(token), now).await? {
         return Err(PeopleError::Gone);
     }
-    let person = match found.person {
-        Some(person) => person,
-        None => {
-            let server = Principal { who: Who::Server, name: "server".to_owned(), tenant: None, scopes: Role::Owner.scopes() };
-            let login = chosen.login.ok_or(PeopleError::Login)?;
-            let name = chosen.name.unwrap_or_else(|| login.clone());
-            person::create(tx, &server, NewPerson { tenant: None, login, name, role: Role::Owner }, clock, random).await?
-        }
+    let person = if let Some(person) = found.person {
+        person
+    } else {
+        let server = Principal { who: Who::Server, name: "server".to_owned(), tenant: None, scopes: Role::Owner.scopes() };
+        let login = chosen.login.ok_or(PeopleError::Login)?;
+        let name = chosen.name.unwrap_or_else(|| login.clone());
+        person::create(tx, &server, NewPerson { tenant: None, login, name, role: Role::Owner }, clock, random).await?
     };
     store::set_password(tx, person.id, &chosen.hashed).await?;
     store::end_sign_ins(tx, person.id, None, now).await?;

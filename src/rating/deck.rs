@@ -119,12 +119,15 @@ pub struct Shelf {
     pub exchange: Exchange,
 }
 
+/// A version that was just written, with its table.
+type Fresh = (DeckVersionId, Arc<Table>);
+
 /// The decks in memory; every clone sees the same shelf, which is swapped whole.
 #[derive(Debug, Clone, Default)]
 pub struct Decks {
     shelf: Arc<RwLock<Arc<Shelf>>>,
     /// Tables of versions that were just written.
-    fresh: Arc<Mutex<Vec<(DeckVersionId, Arc<Table>)>>>,
+    fresh: Arc<Mutex<Vec<Fresh>>>,
 }
 
 /// Versions that may wait to be found by a refresh.

@@ -136,7 +136,7 @@ impl TableBuilder {
     }
 
     /// How many rows were added.
-    pub const fn len(&self) -> usize {
+    pub const fn count(&self) -> usize {
         self.rows.len()
     }
 

@@ -98,7 +98,7 @@ async fn what_an_import_leaves_behind_is_swept_in_pieces(kind: Kind) {
 async fn a_roll_back_is_a_new_version_that_equals_the_old(kind: Kind) {
     let desk = Desk::open(kind, 0).await;
     let deck = default_deck(&desk);
-    let versions = async || rating::store::versions(&mut *desk.database.read().await.unwrap(), deck).await.unwrap();
+    let versions = async || rating::store::versions(&mut desk.database.read().await.unwrap(), deck).await.unwrap();
     let price = || {
         let at = desk.clock.timestamp();
         desk.decks.quote(callthrough::types::TenantId::MAIN, None, "+420601123456".parse().unwrap(), at).unwrap().rate.per_minute.get()

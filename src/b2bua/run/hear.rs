@@ -127,6 +127,7 @@ impl Running {
     }
 
     /// The dialog of B for what A asks in one of its own: none if that is gone, nothing in particular once the call is answered.
+    #[expect(clippy::option_option, reason = "whether there is a way, and whether it is that of one early dialog")]
     fn way_to_b(&self, early: Option<EarlyDialogId>) -> Option<Option<EarlyDialogId>> {
         match (early, &self.setting_up) {
             (None, _) => Some(None),
@@ -137,6 +138,7 @@ impl Running {
     }
 
     /// The same the other way.
+    #[expect(clippy::option_option, reason = "whether there is a way, and whether it is that of one early dialog")]
     fn way_to_a(&self, early: Option<EarlyDialogId>) -> Option<Option<EarlyDialogId>> {
         match (early, &self.setting_up) {
             (None, _) => Some(None),

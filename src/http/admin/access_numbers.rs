@@ -118,10 +118,8 @@ fn user_cost(word: &str) -> &str {
 
 fn place(number: &Value) -> Markup {
     let exact = number["coordinates"]["latitude"].as_f64().zip(number["coordinates"]["longitude"].as_f64());
-    match exact {
-        Some((latitude, longitude)) => html! { (format!("{latitude:.2}, {longitude:.2}")) },
-        None => html! { span.quiet { (t("middle of the country")) } },
-    }
+    let Some((latitude, longitude)) = exact else { return html! { span.quiet { (t("middle of the country")) } } };
+    html! { (format!("{latitude:.2}, {longitude:.2}")) }
 }
 
 async fn new(desk: Desk) -> Response {

@@ -65,10 +65,8 @@ fn ended_by(record: &Value) -> Markup {
 }
 
 fn exact(record: &Value) -> Markup {
-    match record["exact_micros"].as_str() {
-        Some(fraction) => html! { (t("exactly")) " " (fraction) " " (t("millionths")) },
-        None => html! { (t("it never got a price")) },
-    }
+    let Some(fraction) = record["exact_micros"].as_str() else { return html! { (t("it never got a price")) } };
+    html! { (t("exactly")) " " (fraction) " " (t("millionths")) }
 }
 
 fn still_up(desk: &Desk, call: &Value) -> Response {

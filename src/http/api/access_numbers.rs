@@ -86,12 +86,12 @@ async fn list(From(state): From<State>, Extension(caller): Extension<Caller>, As
 }
 
 async fn create(From(state): From<State>, Extension(caller): Extension<Caller>, Body(body, _): Body<Value>) -> Result<Response, Problem> {
-    caller.need(Scope::Numbers)?;
-    caller.need_operator()?;
     #[derive(Deserialize)]
     struct New {
         number: E164,
     }
+    caller.need(Scope::Numbers)?;
+    caller.need_operator()?;
     let (new, rest) = parted(body, &["number"])?;
     let (new, (head, settings)): (New, _) = (from_value(new)?, read(rest)?);
     let number = AccessNumber {

@@ -86,10 +86,10 @@ async fn explain(
     let duration = std::time::Duration::from_secs(secs.into());
     let talk = Talk { answered_at: at, duration, funded_secs: None, answered: true };
     let explanation = store::explain(&mut connection, Some(asked.number), &quote, talk, carriers).await?;
-    explanation.map(Json).map_err(|error| out_of_range(&error))
+    explanation.map(Json).map_err(out_of_range)
 }
 
-fn out_of_range(error: &MoneyError) -> Problem {
+fn out_of_range(error: MoneyError) -> Problem {
     Problem::field("duration_secs", format!("The charge cannot be computed: {error}. Ask for fewer seconds."))
 }
 

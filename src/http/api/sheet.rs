@@ -260,8 +260,10 @@ struct Pages {
     filters: Vec<(String, String)>,
     /// Rows that may still come; as many as there are if nobody said.
     left: usize,
-    /// Where the next page begins; none after the last.
-    after: Option<Option<String>>,
+    /// Where the next page begins; none at the first.
+    after: Option<String>,
+    /// There is no next page.
+    over: bool,
 }
 
 impl Pages {
@@ -275,14 +277,14 @@ impl Pages {
                         .parse()
                         .ok()
                         .filter(|rows| *rows > 0)
-                        .ok_or_else(|| Problem::field("limit", "Ask for at least 1 row, or leave it out for all."))?
+                        .ok_or_else(|| Problem::field("limit", "Ask for at least 1 row, or leave it out for all."))?;
                 }
                 "after" => after = Some(value),
                 _ => filters.push((name, value)),
             }
         }
         parts.headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
-        Ok(Self { parts, next, filters, left, after: Some(after) })
+        Ok(Self { parts, next, filters, left, after, over: false })
     }
 
     /// What the file is called: the last word of its path.
@@ -293,7 +295,10 @@ impl Pages {
 
     /// The items of the next page, or the answer that is none.
     async fn next(&mut self) -> Result<Option<Vec<Value>>, Response> {
-        let Some(after) = self.after.take().filter(|_| self.left > 0) else { return Ok(None) };
+        if self.over || self.left == 0 {
+            return Ok(None);
+        }
+        let after = self.after.take();
         let mut query = self.filters.clone();
         query.push(("limit".to_owned(), self.left.min(ROWS).to_string()));
         query.extend(after.map(|after| ("after".to_owned(), after)));
@@ -309,9 +314,10 @@ impl Pages {
         self.left = self.left.saturating_sub(items.len());
         self.after = match &page["next"] {
             Value::Null => None,
-            Value::String(next) => Some(Some(next.clone())),
-            next => Some(Some(next.to_string())),
+            Value::String(next) => Some(next.clone()),
+            next => Some(next.to_string()),
         };
+        self.over = self.after.is_none();
         Ok(Some(items))
     }
 }

@@ -108,7 +108,9 @@ fn buckets_of_a_day(hours: &[(Timestamp, Sum)], at: Timestamp) -> [Sum; 2] {
     let columns = buckets(hours, Step::Hour, 2 * DAY_HOURS, at);
     let total = |columns: &[Bucket]| {
         let mut sum = Sum::default();
-        columns.iter().for_each(|column| sum.add(&column.sum));
+        for column in columns {
+            sum.add(&column.sum);
+        }
         sum
     };
     let (before, last) = columns.split_at(columns.len() / 2);

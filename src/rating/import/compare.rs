@@ -209,7 +209,7 @@ impl Comparison {
     pub fn report(&self) -> Report {
         let mut counts = Counts::default();
         for seen in self.seen() {
-            let count = match self.kind(&seen) {
+            let count = match Self::kind(&seen) {
                 List::Added => &mut counts.added,
                 List::Dearer => &mut counts.dearer,
                 List::Cheaper => &mut counts.cheaper,
@@ -260,7 +260,7 @@ impl Comparison {
             List::Dearer | List::Cheaper => {
                 let mut all: Vec<(i64, Prefix)> = self
                     .seen()
-                    .filter(|seen| self.kind(seen) == list)
+                    .filter(|seen| Self::kind(seen) == list)
                     // A price that was zero has no per cent; it leads the list.
                     .map(|seen| (basis_points(seen.before(), seen.row.rate.per_minute).unwrap_or(i64::MAX), seen.row.prefix))
                     .collect();
@@ -288,7 +288,7 @@ impl Comparison {
     }
 
     /// Each row of the file is of one of these kinds.
-    fn kind(&self, seen: &Seen<'_>) -> List {
+    fn kind(seen: &Seen<'_>) -> List {
         match &seen.was {
             None => List::Added,
             Some(was) if seen.row.rate.per_minute > was.rate.per_minute => List::Dearer,
@@ -309,9 +309,9 @@ impl Comparison {
                 Some(format!("{} priced these numbers so far", shorter.prefix))
             }
             List::NewlyCovered => plain(seen.was.is_none() && self.so_far.covering(seen.row.prefix).is_none()),
-            List::Emergency => plain(self.kind(seen) != List::Unchanged && is_emergency_prefix(&seen.row.prefix.to_string())),
-            List::HighRisk => plain(self.kind(seen) != List::Unchanged && (self.rules.high_risk)(&seen.row.prefix.to_string())),
-            kind => plain(self.kind(seen) == kind),
+            List::Emergency => plain(Self::kind(seen) != List::Unchanged && is_emergency_prefix(&seen.row.prefix.to_string())),
+            List::HighRisk => plain(Self::kind(seen) != List::Unchanged && (self.rules.high_risk)(&seen.row.prefix.to_string())),
+            kind => plain(Self::kind(seen) == kind),
         }
     }
 

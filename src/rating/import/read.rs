@@ -72,7 +72,7 @@ pub fn read_with(file: impl Read, format: &Format, progress: &Progress) -> Resul
     let (mut rejects, mut rejected) = (Vec::new(), 0_u64);
     while reader.read_byte_record(&mut record).map_err(unreadable)? {
         let line = record.position().map_or(0, |at| at.line() + blank.borrow_mut().skipped(at.byte()));
-        if lines.builder.len() >= MAX_ROWS {
+        if lines.builder.count() >= MAX_ROWS {
             return Err(ImportError::Unreadable(format!("it has more than {MAX_ROWS} rates: split the deck")));
         }
         if let Err(reason) = lines.take(&record, line) {
@@ -86,7 +86,7 @@ pub fn read_with(file: impl Read, format: &Format, progress: &Progress) -> Resul
     if rejected > u64::from(format.max_rejects) {
         return Err(ImportError::Rejected { listed: rejects, count: rejected });
     }
-    if lines.builder.len() == 0 {
+    if lines.builder.count() == 0 {
         return Err(ImportError::Unreadable("it has no rates below its heading".to_owned()));
     }
     let Lines { places, builder, whole, .. } = lines;
@@ -196,7 +196,8 @@ fn first_line(file: &mut impl std::io::BufRead) -> Result<Vec<u8>, ImportError> 
         let before = line.len();
         let room = LONGEST_HEADING.saturating_sub(u64::try_from(before).unwrap_or(u64::MAX));
         file.by_ref().take(room).read_until(b'\n', &mut line).map_err(unreadable)?;
-        if line.iter().filter(|&&byte| byte == b'"').count() % 2 == 0 || line.len() == before {
+        let quoted = line.iter().fold(false, |quoted, &byte| quoted ^ (byte == b'"'));
+        if !quoted || line.len() == before {
             break;
         }
     }

@@ -54,6 +54,7 @@ enum Deed {
 }
 
 /// What the users of one leg know.
+#[expect(clippy::struct_excessive_bools, reason = "each is one fact of the model")]
 #[derive(Default)]
 struct Known {
     ended: bool,
