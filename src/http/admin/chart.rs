@@ -139,7 +139,7 @@ impl Chart {
                     }
                     @for at in (0..self.labels.len()).step_by(every) {
                         @let (x, width) = self.column(at);
-                        text x=(tenths(x + width / 2)) y=(tenths(HEIGHT - BOTTOM + 170)) text-anchor="middle" { (self.labels[at]) }
+                        text x=(tenths(x + width / 2)) y=(tenths(HEIGHT - BOTTOM + 170)) text-anchor="middle" { (axis(&self.labels[at])) }
                     }
                     @match self.shape { Shape::Bars => { (self.bars(top)) }, Shape::Line => { (self.lines(top)) } }
                     @for at in 0..self.labels.len() {
@@ -179,6 +179,11 @@ impl Chart {
         });
         head.rows(rows).show()
     }
+}
+
+/// What of a label stands below the axis: of a day and an hour, the day.
+fn axis(label: &str) -> &str {
+    label.split(' ').next().unwrap_or(label)
 }
 
 /// Values that stand beside each other without a gap.
