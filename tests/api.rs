@@ -234,8 +234,49 @@ async fn adjustments_are_signed_and_large_ones_wait_for_a_second_person() {
 }
 
 #[tokio::test]
+async fn who_guesses_vouchers_waits() {
+    let door = Door::open().await;
+    let account = subscriber(&door, json!({})).await["account_id"].as_str().unwrap().to_owned();
+    let batch = json!({ "name": "spring", "amount": { "amount": "5.00", "currency": "EUR" }, "count": 10 });
+    let other = door.as_key(&door.key_of_another_person().await);
+    let elsewhere = door.send("POST", "/vouchers/batches", &[("Idempotency-Key", "b")], Some(&batch)).await.body;
+    let redeem = async |hand: &crate::support::door::Hand, code: &str, account: &str| {
+        let body = json!({ "code": code, "account_id": account });
+        let key = door.state.random.alphanumeric(12);
+        hand.send("POST", "/vouchers/redeem", &[("Idempotency-Key", &key)], Some(&body)).await
+    };
+    let me = door.as_key(door.key.expose());
+    // The right form and check character, and yet nobody's: 0000-0000-0000-0000-0 and the like.
+    let nobody = "0000-0000-0000-0000-0";
+    for _ in 0..10 {
+        let unknown = redeem(&me, nobody, &account).await;
+        assert_eq!((unknown.status, unknown.code()), (409, "voucher_unknown"), "{}", unknown.text);
+    }
+    assert_eq!(redeem(&me, nobody, &account).await.status, 409);
+    let good = elsewhere["codes"][0].as_str().unwrap();
+    let told = redeem(&me, good, &account).await;
+    assert_eq!((told.status, told.code(), told.header("retry-after").is_empty()), (429, "too_fast", false), "{}", told.text);
+    // Neither another person for that account, nor the same person for another account.
+    assert_eq!(redeem(&other, good, &account).await.status, 429);
+    let second = subscriber(&door, json!({ "identities": [], "name": "Bob" })).await["account_id"].as_str().unwrap().to_owned();
+    assert_eq!(redeem(&me, good, &second).await.status, 429);
+    assert_eq!(redeem(&other, good, &second).await.status, 201);
+    door.state.clock.advance(std::time::Duration::from_secs(2));
+    assert_eq!(redeem(&me, elsewhere["codes"][1].as_str().unwrap(), &account).await.status, 201);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_voucher_is_redeemed_once_by_a_hundred_who_try() {
-    let door = std::sync::Arc::new(Door::open().await);
+    a_hundred_try_a_voucher(Kind::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_voucher_is_redeemed_once_on_postgresql_too() {
+    a_hundred_try_a_voucher(Kind::Postgres).await;
+}
+
+async fn a_hundred_try_a_voucher(kind: Kind) {
+    let door = std::sync::Arc::new(Door::on(kind).await);
     let account = subscriber(&door, json!({})).await["account_id"].as_str().unwrap().to_owned();
     let batch = json!({ "name": "spring", "amount": { "amount": "5.00", "currency": "EUR" }, "count": 3 });
     let made = door.send("POST", "/vouchers/batches", &[("Idempotency-Key", "b")], Some(&batch)).await;
@@ -494,4 +535,54 @@ async fn a_large_deck_arrives_in_pieces() {
     assert!(file.len() > 500_000, "far above the bound of other bodies");
     let report = door.send("POST", &format!("{at}/import"), &[("content-type", "text/csv")], Some(&json!(file))).await;
     assert_eq!((report.status, &report.body["report"]["rates"]), (200, &json!(20_000)), "{}", report.text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_books_of_a_month_are_told_and_saved() {
+    let door = Door::open().await;
+    let alice = subscriber(&door, json!({})).await;
+    let (one, id) = (path("accounts", &alice, "account_id"), alice["account_id"].as_str().unwrap());
+    let other = door.post("/accounts", &json!({ "currency": "EUR" })).await.body;
+    let other_id = other["id"].as_str().unwrap();
+    top_up(&door, &one, "1", "5.00").await;
+    let transfer =
+        json!({ "from_account_id": id, "to_account_id": other_id, "amount": { "amount": "1.25", "currency": "EUR" }, "reason": "=1+1" });
+    let send = async |key: &str, body: &Value| door.send("POST", "/transfers", &[("Idempotency-Key", key)], Some(body)).await;
+    let made = send("t", &transfer).await;
+    assert_eq!((made.status, send("t", &transfer).await.body), (201, made.body.clone()), "{}", made.text);
+    assert_eq!(door.get(&format!("/transfers/{}", made.body["id"].as_str().unwrap())).await.body, made.body);
+    let mut much = transfer.clone();
+    much["amount"]["amount"] = json!("3.76");
+    assert_eq!((send("u", &much).await.status, send("u", &much).await.code().to_owned()), (409, "not_enough_credit".to_owned()));
+    assert_eq!((balance(&door, &one).await, balance(&door, &path("accounts", &other, "id")).await), ("3.75".into(), "1.25".into()));
+
+    let months = door.get(&format!("{one}/statements")).await.body;
+    assert_eq!((months["items"].as_array().unwrap().len(), months["items"][0]["month"].as_str()), (1, Some("2026-03")));
+    let statement = door.get(&format!("{one}/statements/2026-03?limit=1")).await.body;
+    assert_eq!(
+        (&statement["summary"]["opening"]["amount"], &statement["summary"]["closing"]["amount"], &statement["items"][0]["kind"]),
+        (&json!("0.00"), &json!("3.75"), &json!("top_up"))
+    );
+    let rest = door.get(&format!("{one}/statements/2026-03?after={}", statement["next"].as_str().unwrap())).await.body;
+    assert_eq!((&rest["items"][0]["balance"]["amount"], &rest["summary"]), (&json!("3.75"), &Value::Null));
+    assert_eq!(door.get(&format!("{one}/statements/2026-04")).await.body["summary"]["opening"]["amount"], "3.75");
+    assert_eq!(door.get(&format!("{one}/statements/2026-4")).await.status, 404);
+
+    let table = door.get(&format!("{one}/statements/2026-03?format=csv")).await;
+    let lines: Vec<_> = table.text.lines().collect();
+    assert_eq!(lines[0], "at,id,kind,amount,balance,currency,cause,note");
+    assert!(lines.len() == 3 && lines[2].contains("transfer,'-1.25,3.75,EUR,") && lines[2].ends_with(",'=1+1"), "{}", table.text);
+    let month = door.get("/statements/2026-03?format=csv").await;
+    assert!(month.text.lines().count() == 4 && month.text.contains(other_id), "{}", month.text);
+    let books = door.get("/books?month=2026-03").await.body;
+    let amount =
+        |book: &str| books["items"].as_array().unwrap().iter().find(|one| one["book"] == book).unwrap()["amount"]["amount"].clone();
+    assert_eq!((amount("payments"), amount("subscriber"), amount("transit")), (json!("-5.00"), json!("5.00"), json!("0.00")));
+
+    let below = door.get("/accounts?below=2.00&currency=EUR").await.body;
+    assert_eq!((below["items"].as_array().unwrap().len(), &below["items"][0]["id"]), (1, &json!(other_id)));
+    for (query, found) in [("kind=transfer", 1), ("kind=charge", 0), ("until=2026-03-01T00:00:00Z", 0), ("since=2026-03-01T00:00:00Z", 2)] {
+        let entries = door.get(&format!("{one}/entries?{query}")).await.body;
+        assert_eq!(entries["items"].as_array().unwrap().len(), found, "{query}");
+    }
 }

@@ -74,6 +74,16 @@ impl Gate {
         if well { self.0.limits.succeeded(name, source) } else { self.0.limits.failed(name, source) }
     }
 
+    /// Whether somebody may try another voucher: `who` asks for `whose` account. Both have a memory of their own.
+    pub fn may_guess(&self, who: &str, whose: &str) -> Result<(), Problem> {
+        [who, whose].into_iter().try_for_each(|name| self.0.limits.may_guess(name)).map_err(too_fast)
+    }
+
+    /// Notes a voucher that there is not.
+    pub fn guessed_wrong(&self, who: &str, whose: &str) {
+        [who, whose].into_iter().for_each(|name| self.0.limits.guessed_wrong(name));
+    }
+
     /// Whether `password` is what `verifier` was made from; takes as long when there is nothing to compare with.
     pub async fn verify(&self, verifier: Option<Secret>, password: Secret) -> Result<bool, Problem> {
         let inner = self.0.clone();

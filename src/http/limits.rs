@@ -19,6 +19,8 @@ const REMEMBERED: u64 = 100_000;
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(900);
 /// Failures of one user from one source before they must wait.
 const FREE_FAILURES: u32 = 5;
+/// Wrong guesses of a voucher that cost no wait, of one who asks or for one account.
+const FREE_GUESSES: u32 = 10;
 /// Failures of a source, whatever the users, before it must wait: households and offices share addresses.
 const FREE_FAILURES_OF_SOURCE: u32 = 30;
 /// No wait is longer.
@@ -252,17 +254,38 @@ impl Limits {
 
     /// Notes a failed sign-in: each one beyond the free ones doubles the wait.
     pub fn failed(&self, user: &str, source: Source) {
-        let now = self.clock.now();
-        for (key, free) in [((Some(user.into()), source), FREE_FAILURES), ((None, source), FREE_FAILURES_OF_SOURCE)] {
-            let failures = self.failures.get_with(key, Arc::default);
-            let mut failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
-            failures.count = failures.count.saturating_add(1);
-            let doublings = failures.count.saturating_sub(free);
-            if doublings > 0 {
-                let secs = 1_u64.checked_shl(doublings - 1).unwrap_or(LONGEST_WAIT_SECS).min(LONGEST_WAIT_SECS);
-                failures.wait_until = now + Duration::from_secs(secs);
-            }
+        self.wait_longer((Some(user.into()), source), FREE_FAILURES);
+        self.wait_longer((None, source), FREE_FAILURES_OF_SOURCE);
+    }
+
+    fn wait_longer(&self, key: (Option<Box<str>>, Source), free: u32) {
+        let failures = self.failures.get_with(key, Arc::default);
+        let mut failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.count = failures.count.saturating_add(1);
+        let doublings = failures.count.saturating_sub(free);
+        if doublings > 0 {
+            let secs = 1_u64.checked_shl(doublings - 1).unwrap_or(LONGEST_WAIT_SECS).min(LONGEST_WAIT_SECS);
+            failures.wait_until = self.clock.now() + Duration::from_secs(secs);
         }
+    }
+
+    /// Whether `who` may try another secret of some one else's; an error says how many seconds to wait.
+    pub fn may_guess(&self, who: &str) -> Result<(), u64> {
+        let failures = self.failures.get(&Self::guesser(who));
+        let until = failures.map(|failures| failures.lock().unwrap_or_else(PoisonError::into_inner).wait_until);
+        match until.map(|until| until.since(self.clock.now())) {
+            Some(wait) if wait > Duration::ZERO => Err(wait.as_secs() + 1),
+            _ => Ok(()),
+        }
+    }
+
+    /// Notes a wrong guess: each one beyond the free ones doubles the wait.
+    pub fn guessed_wrong(&self, who: &str) {
+        self.wait_longer(Self::guesser(who), FREE_GUESSES);
+    }
+
+    fn guesser(who: &str) -> (Option<Box<str>>, Source) {
+        (Some(who.into()), Source(Ipv6Addr::UNSPECIFIED.into()))
     }
 
     /// Notes a sign-in that went well: the user's own failures from there are forgiven, the source's are not.

@@ -237,11 +237,16 @@ async fn redeem(
     let code = Code::parse(&wanted.code).ok_or_else(|| {
         Problem::field("code", "This is no voucher code: it has 17 letters and digits in groups of four. Read it again from the voucher.")
     })?;
+    let (who, whose) = (caller.principal.who.to_string(), wanted.account_id.to_string());
+    state.gate.may_guess(&who, &whose)?;
     let work = state.clone();
     idempotency::once(&state, asked, move |tx| {
         Box::pin(async move {
             let account = account(tx, &caller, wanted.account_id).await?;
             let redeemed = voucher::redeem(tx, caller.tenant, &code, (account.id, account.currency), &work.clock, &work.random).await?;
+            if redeemed == Err(NotRedeemed::Unknown) {
+                work.gate.guessed_wrong(&who, &whose);
+            }
             let posted = redeemed.map_err(not_redeemed)?;
             let shape = posted_shape(&posted, &account);
             audit::note(tx, &caller.act(&work, "voucher.redeem", account.id, None, Some(shape.clone()))).await?;
