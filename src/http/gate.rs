@@ -81,7 +81,9 @@ impl Gate {
 
     /// Notes a voucher that there is not.
     pub fn guessed_wrong(&self, who: &str, whose: &str) {
-        [who, whose].into_iter().for_each(|name| self.0.limits.guessed_wrong(name));
+        for name in [who, whose] {
+            self.0.limits.guessed_wrong(name);
+        }
     }
 
     /// Whether `password` is what `verifier` was made from; takes as long when there is nothing to compare with.

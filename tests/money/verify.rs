@@ -5,7 +5,7 @@ use callthrough::ledger;
 
 use crate::support::desk::Desk;
 
-super::on_both!(the_first_row_that_does_not_add_up_is_named);
+super::on_both!(the_first_row_that_does_not_add_up_is_named, vouchers_and_approvals_stand_for_postings);
 
 async fn the_first_row_that_does_not_add_up_is_named(kind: Kind) {
     let desk = Desk::open(kind, 5_000_000).await;
@@ -75,6 +75,49 @@ async fn the_first_row_that_does_not_add_up_is_named(kind: Kind) {
     assert!(finding.to_string().contains(&format!("is open without a live call: {open}")), "{finding}");
     desk.books.alive(&[open]).await.unwrap();
     assert_eq!(desk.verified().await, before);
+}
+
+async fn vouchers_and_approvals_stand_for_postings(kind: Kind) {
+    const MAIN: &str = "ten_00000000000000000000000000";
+    let desk = Desk::open(kind, 5_000_000).await;
+    let (account, posting) = (desk.account, "(select max(id) from posting)");
+    desk.execute(&format!(
+        "insert into voucher_batch (id, tenant_id, name, amount_micros, currency, count, state, made_by, created_at_us)
+         values ('vbat_1', '{MAIN}', 'spring', 5000000, 'EUR', 1, 'active', 'server', 0)"
+    ))
+    .await
+    .unwrap();
+    let voucher = |posting: &str| {
+        format!(
+            "insert into voucher (id, batch_id, tenant_id, number, digest, redeemed_at_us, account_id, posting_id)
+             values ('vou_1', 'vbat_1', '{MAIN}', 1, 'x', 1, '{account}', {posting})"
+        )
+    };
+    let approval = |state: &str, decided_by: &str, posting: &str| {
+        format!(
+            "insert into approval (id, tenant_id, movement, amount_micros, currency, subject, reason, asked_by, asked_for, asked_name,
+                 asked_at_us, expires_at_us, state, decided_by, posting_id)
+             values ('appr_1', '{MAIN}', '{{\"kind\":\"adjust\"}}', 1, 'EUR', 'x', 'x', 'key_1', 'pers_1', 'x', 0, 1, '{state}', {decided_by}, {posting})"
+        )
+    };
+    for (damage, told) in [
+        (voucher("null"), Some("voucher vou_1: is redeemed, and not by one posting")),
+        (voucher(posting), Some("voucher vou_1: is redeemed, and not by one posting")),
+        (approval("approved", "'pers_2'", "null"), Some("approval appr_1: is approved without")),
+        (approval("approved", "'pers_1'", posting), Some("approval appr_1: is approved without")),
+        (approval("approved", "'key_1'", posting), Some("approval appr_1: is approved without")),
+        (approval("declined", "'pers_2'", posting), Some("approval appr_1: is approved without")),
+        (approval("pending", "null", "null"), None),
+        (approval("approved", "'pers_2'", posting), None),
+    ] {
+        desk.execute(&damage).await.unwrap();
+        let found = ledger::verify(&desk.database, desk.clock.timestamp()).await.unwrap().err().map(|finding| finding.to_string());
+        match told {
+            Some(told) => assert!(found.as_deref().is_some_and(|found| found.starts_with(told)), "{damage}: {found:?}"),
+            None => assert_eq!(found, None, "{damage}"),
+        }
+        desk.execute("delete from voucher; delete from approval").await.unwrap();
+    }
 }
 
 /// Takes the guards away, as somebody with the database's password can.
