@@ -6,6 +6,7 @@ mod arrivals;
 mod browser;
 mod calls;
 mod commands;
+mod decks;
 mod geoip;
 mod http;
 mod jobs;
