@@ -77,8 +77,14 @@ fn read(value: Value) -> Result<(Head, Settings), Problem> {
     Ok((head, settings))
 }
 
-/// An address that two trunks claim would decide by chance whose rules a call is read by.
+/// An address that two trunks claim would decide by chance whose rules a call is read by. A deck that is none of a carrier's
+/// would keep every call from the trunk.
 async fn check_addresses(tx: &mut Connection, trunk: &Trunk) -> Result<(), Problem> {
+    if let Some(deck) = trunk.settings.cost_deck
+        && !crate::rating::store::get(tx, deck).await?.is_some_and(|deck| deck.kind == crate::rating::Kind::Cost)
+    {
+        return Err(Problem::field("cost_deck", "There is no carrier's deck of this id. Name a deck of the kind cost, or leave it out."));
+    }
     for other in store::list(tx).await?.iter().filter(|other| other.id != trunk.id) {
         if let Some(shared) = trunk.settings.addresses.iter().find(|entry| other.settings.addresses.contains(entry)) {
             let message = format!("The trunk {} has the address {shared} already. Give each address to one trunk.", other.name);
