@@ -115,6 +115,7 @@ pub async fn start_with(config: Config, clock: Clock, random: Random) -> Result<
     let fault = |source| StartError::Books { source };
     let decks = rating::Decks::default();
     rating::store::refresh(&database, &decks, &config.rating, clock.timestamp()).await.map_err(|error| fault(Box::new(error)))?;
+    crate::fraud::store::refresh(&database, &config.callthrough.rules).await.map_err(|error| fault(Box::new(error)))?;
     let trunks = Trunks::load(&database, clock.clone()).await.map_err(|error| fault(Box::new(error)))?;
     let geoip = GeoIp::open(&config.geoip);
 
@@ -157,6 +158,7 @@ pub async fn start_with(config: Config, clock: Clock, random: Random) -> Result<
         ledger: config.ledger,
         credentials: config.credentials,
         sealer: Some(sealer),
+        rules: config.callthrough.rules.clone(),
         calls: calls.clone(),
         gate,
     };

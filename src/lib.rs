@@ -18,6 +18,7 @@
 //! | [`cdr`] | what happened: one record a call |
 //! | [`stats`] | how business goes: calls, talk, spend and answers by the hour |
 //! | [`alert`] | what somebody should look at |
+//! | [`fraud`] | where nobody may call: hotlists, and each tenant's own rules |
 //! | [`geoip`] | which country an address is in |
 //! | [`database`] | SQLite or PostgreSQL behind one door |
 //! | [`sdp`] | reading and writing session descriptions (RFC 8866, 3264) |
@@ -39,7 +40,7 @@
 //!               |
 //!          callthrough                  the product rules
 //!               |
-//! tenant people subscriber trunk rating ledger cdr stats alert geoip    the books; each keeps its SQL in its store.rs
+//! tenant people subscriber trunk rating ledger cdr stats alert fraud geoip    the books; each keeps its SQL in its store.rs
 //!               |
 //!  call    sip -> sdp    database       engines: call imports only types; sip knows nothing of calls
 //!               |
@@ -75,6 +76,7 @@ pub mod cdr;
 pub mod command;
 pub mod config;
 pub mod database;
+pub mod fraud;
 pub mod geoip;
 pub mod http;
 pub mod jobs;

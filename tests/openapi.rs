@@ -194,6 +194,14 @@ async fn furnished(kind: Kind) -> Door {
              values ('vbat_{ID}', '{MAIN}', 'winter', 5000000, 'EUR', 1, 'active', 'server', {now})"
         ),
         format!("insert into voucher (id, batch_id, tenant_id, number, digest) values ('vou_{ID}', 'vbat_{ID}', '{MAIN}', 1, '{VOUCHER}')"),
+        format!(
+            "insert into alert (id, tenant_id, kind, severity, subject, text, first_at_us, last_at_us) \
+             values ('alert_{ID}', '{MAIN}', 'low_balance', 'warning', 'acct_{ID}', 'The account runs low.', {now}, {now})"
+        ),
+        format!(
+            "insert into hotlist (id, tenant_id, name, source, entries, prefixes, updated_at_us) \
+             values ('hot_{ID}', '{MAIN}', 'old', '', 1, '88213', {now})"
+        ),
         format!("insert into api_key (id, name, digest, created_at_us) values ('key_{ID}', 'old', 'x', {now})"),
         format!(
             "insert into person (id, login, name, role, password, created_at_us) \

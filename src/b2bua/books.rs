@@ -504,6 +504,11 @@ async fn authorise(tx: &mut AnyConnection, books: &Inner, ask: &Authorise, waite
     if !standing.enabled {
         return Err(Refusal::Disabled.into());
     }
+    let policy = books.setup.callthrough.rules.policy(standing.account.tenant);
+    if policy.and_then(|policy| policy.max_calls_minute).is_some_and(|most| standing.calls_minute >= most) {
+        tracing::info!(subscriber.id = %ask.subscriber, rule = "max_calls_minute", "a call is refused");
+        return Err(Refusal::TooFast.into());
+    }
     let quote = books.decks.quote(standing.account.tenant, standing.deck, ask.destination, now).ok_or(Refusal::NoRate)?;
     if quote.currency != standing.account.currency {
         tracing::error!(subscriber.id = %ask.subscriber, deck.id = %quote.deck, "the deck is in another currency than the account");

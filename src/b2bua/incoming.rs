@@ -74,7 +74,7 @@ pub(super) async fn screen(
     };
     match found {
         // Everything is checked again: the destination may have been barred since the request.
-        Ok(Found::Pending(reservation)) => config.destinations.check(reservation.destination).map(|()| reservation),
+        Ok(Found::Pending(reservation)) => config.may_call(reservation.tenant, reservation.destination).map(|()| reservation),
         Ok(Found::Expired(_)) => Err(Refusal::ReservationExpired),
         Ok(Found::Used(_)) => Err(Refusal::ReservationUsed),
         Ok(Found::None) => Err(Refusal::NoReservation),

@@ -1,6 +1,8 @@
 //! Which destinations may be called at all. Values in, values out; lists are matched on normalised digits only.
 
-use crate::types::{Country, E164, NumberKind, Refusal};
+use super::Config;
+use crate::fraud::Policy;
+use crate::types::{Country, E164, NumberKind, Refusal, TenantId, is_emergency};
 
 /// What the operator allows and bars. Deny wins over allow.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
@@ -60,20 +62,51 @@ pub fn is_high_risk_prefix(digits: &str) -> bool {
     DEAR_PREFIXES.iter().any(|prefix| digits.starts_with(prefix))
 }
 
+impl Config {
+    /// May this tenant's subscribers call this number? Asked at both doors: when a phone requests the call and when it arrives.
+    /// Deny wins over allow; the log says which rule it was.
+    pub fn may_call(&self, tenant: TenantId, destination: E164) -> Result<(), Refusal> {
+        let book = self.rules.book();
+        let places: Vec<Country> = destination.country().into_iter().collect();
+        let judged = if is_emergency(&destination.to_string(), &places) {
+            Err((Refusal::Emergency, "emergency"))
+        } else if let Some(list) = book.listed(tenant, destination) {
+            tracing::info!(hotlist.name = list, "a number on a hotlist");
+            Err((Refusal::Barred, "hotlist"))
+        } else {
+            self.destinations.judge(book.policies.get(&tenant), destination)
+        };
+        judged.map_err(|(refusal, rule)| {
+            let kind = destination.kind().code();
+            tracing::info!(tenant.id = %tenant, ?destination, destination.kind = kind, rule, "a destination is refused");
+            refusal
+        })
+    }
+}
+
 impl Destinations {
-    /// May this number be called?
+    /// May this number be called by the configuration alone?
     pub fn check(&self, destination: E164) -> Result<(), Refusal> {
+        self.judge(None, destination).map_err(|(refusal, _)| refusal)
+    }
+
+    /// The same with a tenant's own rules, which take the place of the configured countries and kinds and add to its prefixes.
+    fn judge(&self, policy: Option<&Policy>, destination: E164) -> Result<(), (Refusal, &'static str)> {
         let digits = destination.digits();
         let begins = |prefixes: &[String]| prefixes.iter().any(|prefix| !prefix.is_empty() && digits.starts_with(prefix.as_str()));
-        if begins(&self.barred_prefixes) {
-            return Err(Refusal::Barred);
+        if begins(&self.barred_prefixes) || policy.is_some_and(|policy| begins(&policy.barred_prefixes)) {
+            return Err((Refusal::Barred, "barred_prefixes"));
         }
         let country = destination.country();
-        if !self.countries.is_empty() && !country.is_some_and(|country| self.countries.contains(&country)) {
-            return Err(Refusal::Barred);
+        let countries = policy.and_then(|policy| policy.countries.as_ref()).unwrap_or(&self.countries);
+        if !countries.is_empty() && !country.is_some_and(|country| countries.contains(&country)) {
+            return Err((Refusal::Barred, "countries"));
         }
-        if !self.allow_high_risk && !begins(&self.allowed_prefixes) && HIGH_RISK.contains(&destination.kind()) {
-            return Err(Refusal::HighRisk);
+        let allowed = begins(&self.allowed_prefixes) || policy.is_some_and(|policy| begins(&policy.allowed_prefixes));
+        let configured: &[NumberKind] = if self.allow_high_risk { &[] } else { &HIGH_RISK };
+        let blocked = policy.and_then(|policy| policy.blocked_kinds.as_deref()).unwrap_or(configured);
+        if !allowed && blocked.contains(&destination.kind()) {
+            return Err((Refusal::HighRisk, "blocked_kinds"));
         }
         Ok(())
     }
@@ -82,6 +115,29 @@ impl Destinations {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hotlists_and_a_tenants_own_rules_count() {
+        let config = Config::default();
+        let mut book = crate::fraud::Book::default();
+        book.everybody.add("known fraud", [420_601]);
+        let own = Policy {
+            countries: Some(vec!["GB".parse().unwrap()]),
+            blocked_kinds: Some(vec![NumberKind::Mobile]),
+            allowed_prefixes: vec!["447911".into()],
+            ..Policy::default()
+        };
+        let strict: TenantId = "ten_01jb3k5m7n9p0q1r2s3t4v5w6y".parse().unwrap();
+        book.policies.insert(strict, own);
+        config.rules.swap(book);
+        let may = |tenant, number: &str| config.may_call(tenant, number.parse().unwrap());
+        assert_eq!(may(TenantId::MAIN, "+420601123456"), Err(Refusal::Barred), "on the hotlist");
+        assert_eq!(may(TenantId::MAIN, "+420602123456"), Ok(()));
+        assert_eq!(may(strict, "+420602123456"), Err(Refusal::Barred), "another country");
+        assert_eq!(may(strict, "+447400123456"), Err(Refusal::HighRisk), "a kind that is off");
+        assert_eq!(may(strict, "+449061234567"), Ok(()), "a kind that this tenant has on");
+        assert_eq!(may(TenantId::MAIN, "+291124422"), Err(Refusal::Emergency));
+    }
 
     #[test]
     fn deny_wins_over_allow() {

@@ -17,6 +17,7 @@ pub use request::{Answer, Desk, Inventory, Refused, Request, request};
 pub use reservation::{Claimed, Found, Reservation, State};
 pub use store::Error;
 
+use crate::fraud::Rules;
 use crate::types::E164;
 
 /// How long promises last.
@@ -37,6 +38,9 @@ pub struct Config {
     pub trust_country_hint: bool,
     /// Which destinations may be called at all.
     pub destinations: Destinations,
+    /// Hotlists and the tenants' own rules, as the books have them.
+    #[serde(skip)]
+    pub rules: Rules,
 }
 
 /// What a request for an emergency number gets. It is never routed by us.
@@ -59,6 +63,7 @@ impl Default for Config {
             emergency: Emergency::Refuse,
             trust_country_hint: true,
             destinations: Destinations::default(),
+            rules: Rules::default(),
         }
     }
 }

@@ -112,7 +112,7 @@ pub async fn request(desk: &Desk, request: Request) -> Result<Answer, Refused> {
         return answer;
     }
     let destination = E164::parse(&request.target, request.subscriber.home).map_err(|_| Refusal::NoSuchNumber)?;
-    desk.config.destinations.check(destination)?;
+    desk.config.may_call(request.subscriber.tenant, destination)?;
     if desk.availability.draining() {
         return Err(Refusal::Draining.into());
     }

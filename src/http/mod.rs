@@ -96,6 +96,8 @@ pub struct State {
     pub credentials: subscriber::credential::Config,
     /// Seals secrets that must be read again; none without a master key.
     pub sealer: Option<subscriber::Sealer>,
+    /// Hotlists and tenants' own rules in memory.
+    pub rules: crate::fraud::Rules,
     /// The calls that are up.
     pub calls: b2bua::Handle,
     /// How often somebody may ask, and how passwords are checked.

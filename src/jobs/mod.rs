@@ -79,6 +79,7 @@ pub fn start(watch: &Watch, stop: &CancellationToken) -> JoinSet<()> {
     every(COUNT_REQUESTS_EVERY, "count requests", |watch| Box::pin(stats::count_requests(watch)));
     every(FORGET_EVERY, "sweep imports", |watch| Box::pin(refresh::imports(watch)));
     every(DECKS_EVERY, "refresh decks", |watch| Box::pin(refresh::decks(watch)));
+    every(DECKS_EVERY, "refresh rules", |watch| Box::pin(refresh::rules(watch)));
     every(REFRESH_EVERY, "refresh trunks", |watch| Box::pin(refresh::trunks(watch)));
     every(REFRESH_EVERY, "refresh GeoIP data", |watch| Box::pin(refresh::geoip(watch)));
     rounds

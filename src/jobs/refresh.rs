@@ -17,6 +17,10 @@ pub(super) async fn imports(watch: Watch) -> Result<(), JobError> {
     Ok(())
 }
 
+pub(super) async fn rules(watch: Watch) -> Result<(), JobError> {
+    Ok(crate::fraud::store::refresh(&watch.web.database, &watch.web.rules).await?)
+}
+
 pub(super) async fn trunks(watch: Watch) -> Result<(), JobError> {
     Ok(watch.web.trunks.reload(&watch.web.database).await?)
 }

@@ -164,6 +164,7 @@ async fn state(database: Database, clock: Clock, calls: b2bua::Handle) -> State 
         ledger: callthrough::ledger::Config::default(),
         credentials: callthrough::subscriber::credential::Config::default(),
         sealer: Some(Sealer::from_key_file(&[7; 32]).unwrap()),
+        rules: callthrough::fraud::Rules::default(),
         calls,
         gate,
     }

@@ -29,6 +29,8 @@ pub(super) struct Standing {
     pub deck: Option<DeckId>,
     pub limits: Limits,
     pub usage: Usage,
+    /// Calls of the last minute.
+    pub calls_minute: u32,
 }
 
 /// An open hold with what is needed to settle it or to add to it.
@@ -105,11 +107,12 @@ pub(super) fn add_standing(script: &mut Script, subscriber: SubscriberId, now: T
              a.low_balance_micros, cast(coalesce(sum(h.amount_micros), 0) as bigint) as account_held,
              cast(coalesce(sum(case when h.subscriber_id = $1 then h.amount_micros end), 0) as bigint) as own_held,
              count(distinct case when h.subscriber_id = $1 then h.call_id end) as calls,
-             (select count(*) from (select 1 from call c where c.subscriber_id = $1 and c.began_at_us > $2 limit $3) as recent) as calls_hour
+             (select count(*) from (select 1 from call c where c.subscriber_id = $1 and c.began_at_us > $2 limit $3) as recent) as calls_hour,
+             (select count(*) from (select 1 from call c where c.subscriber_id = $1 and c.began_at_us > $4 limit $3) as latest) as calls_minute
          from subscriber s join account a on a.id = s.account_id
              left join hold h on h.account_id = a.id and h.resolved_at_us is null
          where s.id = $1 group by s.id, a.id",
-        [subscriber.to_string().into(), (now - std::time::Duration::from_secs(3600)).as_micros().into(), COUNTED_CALLS.into()],
+        [subscriber.to_string().into(), (now - std::time::Duration::from_secs(3600)).as_micros().into(), COUNTED_CALLS.into(), (now - std::time::Duration::from_secs(60)).as_micros().into()],
     );
 }
 
@@ -123,6 +126,7 @@ pub(super) fn read_standing(row: Option<&AnyRow>, config: &ledger::Config, now: 
     let max_calls_hour = own_count("max_calls_hour", config.max_calls_hour)?;
     let counted = u32::try_from(COUNTED_CALLS).unwrap_or(u32::MAX);
     Ok(Some(Standing {
+        calls_minute: count("calls_minute")?,
         account: Account {
             id: parse(row, "account_id")?,
             tenant: parse(row, "tenant_id")?,

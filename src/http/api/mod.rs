@@ -6,6 +6,7 @@
 
 mod access_numbers;
 mod accounts;
+mod alerts;
 mod approvals;
 mod audit;
 mod body;
@@ -14,10 +15,12 @@ mod cdrs;
 mod credentials;
 mod decks;
 mod holds;
+mod hotlists;
 mod imports;
 mod invitations;
 mod keys;
 mod people;
+mod policy;
 mod rates;
 mod reservations;
 mod session;
@@ -63,6 +66,9 @@ pub fn router(state: State) -> Router {
         .merge(tenants::router())
         .merge(audit::router())
         .merge(stats::router())
+        .merge(alerts::router())
+        .merge(hotlists::router())
+        .merge(policy::router())
         .fallback(nothing_here)
         .method_not_allowed_fallback(other_methods)
         .layer(from_fn(sheet::sheets))

@@ -161,6 +161,11 @@ const SHEETS: &[(&str, &[&str])] = &[
     ),
     ("/people", &["id", "tenant", "login", "name", "role", "enabled", "accepted", "second_factor", "created_at", "signed_in_at"]),
     ("/tenants", &["id", "slug", "name", "home_country", "enabled", "created_at"]),
+    (
+        "/alerts",
+        &["id", "kind", "severity", "subject", "text", "times", "first_at", "last_at", "acknowledged_at", "acknowledged_by", "note"],
+    ),
+    ("/hotlists", &["id", "operator", "name", "source", "entries", "updated_at"]),
     ("/audit", &["id", "tenant", "at", "who", "name", "from", "action", "target", "before", "after"]),
 ];
 

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::body::{Asked, Body, Id, from_value, page, page_length, patched};
+use crate::fraud;
 use crate::http::error::{Problem, taken};
 use crate::http::{Caller, State};
 use crate::people::{Scope, audit};
@@ -95,11 +96,13 @@ async fn create(From(state): From<State>, Extension(caller): Extension<Caller>, 
     let made = state.database.write(move |tx| {
         Box::pin(async move {
             tenant::store::create(tx, &tenant).await.map_err(taken(TAKEN))?;
+            fraud::store::set_policy(tx, tenant.id, &fraud::Policy::of_new_tenant(tenant.home_country)).await?;
             audit::note(tx, &caller.act_for(&house, Some(tenant.id), "tenant.create", tenant.id, None, Some(after))).await?;
             Ok::<_, Problem>(())
         })
     });
     made.await?;
+    fraud::store::refresh(&state.database, &state.rules).await?;
     Ok((StatusCode::CREATED, Json(shape)).into_response())
 }
 
