@@ -1,5 +1,6 @@
 //! The admin pages, asked as a browser without scripts asks them.
 
+mod decks;
 mod looks;
 mod pages;
 mod reader;

@@ -97,6 +97,24 @@ impl Reader {
         self.asks(request.form(form)).await
     }
 
+    /// Sends a file of prices by the form of a deck's page.
+    pub async fn uploads(&self, deck: &str, file: &str, max_rejects: &str) -> Answer {
+        let action = format!("{deck}/import");
+        let mut form = self.form(deck, &action).await;
+        form.remove("file");
+        form.insert("max_rejects".to_owned(), max_rejects.to_owned());
+        let mut body = String::new();
+        // The page has the token first and the file last.
+        let csrf = form.remove("csrf").unwrap();
+        for (name, value) in std::iter::once(("csrf".to_owned(), csrf)).chain(form) {
+            body += &format!("--edge\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
+        }
+        body += &format!("--edge\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.csv\"\r\n\r\n{file}\r\n--edge--\r\n");
+        let request = self.client.post(format!("http://{}{action}", self.door.address));
+        let origin = format!("http://{}", self.door.address);
+        self.asks(request.header("origin", origin).header("content-type", "multipart/form-data; boundary=edge").body(body)).await
+    }
+
     /// Opens a page, fills in one of its forms and sends it.
     pub async fn sends(&self, page: &str, action: &str, fields: &[(&str, &str)]) -> Answer {
         let mut form = self.form(page, action).await;

@@ -84,7 +84,7 @@ pub struct Trouble {
 
 impl Trouble {
     /// What an answer that is no success says.
-    fn read(status: StatusCode, body: &Value) -> Self {
+    pub fn read(status: StatusCode, body: &Value) -> Self {
         let text = |name: &str| body[name].as_str().map(str::to_owned);
         Self {
             status,

@@ -20,6 +20,7 @@ mod approvals;
 mod audit;
 mod calls;
 mod correct;
+mod decks;
 mod explain;
 mod keys;
 mod ladder;
@@ -36,6 +37,7 @@ mod subscriber;
 mod subscribers;
 mod tenants;
 mod transfers;
+mod upload;
 mod vouchers;
 mod welcome;
 
@@ -109,6 +111,7 @@ fn traffic() -> Router<House> {
         .merge(access_numbers::router())
         .merge(calls::router())
         .merge(correct::router())
+        .merge(decks::router())
         .merge(explain::router())
         .merge(record::router())
         .merge(records::router())
