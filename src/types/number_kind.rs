@@ -102,7 +102,7 @@ struct Kinds {
     calling_code: &'static str,
     /// The number is this country's if it begins so; the first of the set. Without it, if it is of any kind.
     leads: bool,
-    kinds: Vec<NumberKind>,
+    order: Vec<NumberKind>,
     set: LazyLock<RegexSet, Box<dyn FnOnce() -> RegexSet + Send>>,
 }
 
@@ -127,14 +127,14 @@ fn read(line: &'static str) -> Option<Kinds> {
             .build()
             .expect("every pattern of the table compiles, a test says so")
     }) as Box<dyn FnOnce() -> RegexSet + Send>);
-    Some(Kinds { country, calling_code, leads, kinds, set })
+    Some(Kinds { country, calling_code, leads, order: kinds, set })
 }
 
 impl Kinds {
     /// Whether the national number is this country's, and of which kind.
     fn of(&self, national: &str) -> Option<NumberKind> {
         let found = self.set.matches(national);
-        let matching = || self.kinds.iter().enumerate().filter(|(index, _)| found.matched(index + 2)).map(|(_, kind)| *kind);
+        let matching = || self.order.iter().enumerate().filter(|(index, _)| found.matched(index + 2)).map(|(_, kind)| *kind);
         let kind = match matching().next().filter(|_| found.matched(1)) {
             Some(NumberKind::Fixed) if matching().any(|kind| kind == NumberKind::Mobile) => NumberKind::FixedOrMobile,
             Some(kind) => kind,
@@ -149,8 +149,8 @@ pub(super) fn of(digits: &str) -> (NumberKind, Option<Country>) {
     if let Some((_, kind)) = GLOBAL.iter().find(|(code, _)| digits.starts_with(code)) {
         return (*kind, None);
     }
-    let sharing = KINDS.iter().filter(|kinds| digits.starts_with(kinds.calling_code));
-    let found = sharing.filter_map(|kinds| Some((kinds.of(&digits[kinds.calling_code.len()..])?, Some(kinds.country)))).next();
+    let mut sharing = KINDS.iter().filter(|kinds| digits.starts_with(kinds.calling_code));
+    let found = sharing.find_map(|kinds| Some((kinds.of(&digits[kinds.calling_code.len()..])?, Some(kinds.country))));
     found.unwrap_or((NumberKind::Unknown, None))
 }
 
@@ -181,7 +181,7 @@ mod tests {
         let lines: Vec<_> = include_str!("number_kinds.tsv").lines().filter(|line| !line.starts_with('#')).collect();
         assert_eq!(KINDS.len(), lines.len());
         for (kinds, line) in KINDS.iter().zip(lines) {
-            assert_eq!(kinds.kinds.len(), line.split('\t').count() - 4, "{line}");
+            assert_eq!(kinds.order.len(), line.split('\t').count() - 4, "{line}");
         }
     }
 
