@@ -26,5 +26,6 @@ mod sipp;
 mod stats;
 mod story;
 mod support;
+mod tenants;
 mod tidy;
 mod torture;

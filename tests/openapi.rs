@@ -15,22 +15,24 @@ use crate::support::until;
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 /// Operations whose good example needs a live call, the code of a minute or a fingerprint: tests of their own make them.
 const LIVE: [&str; 5] = ["getCall", "hangUpCall", "confirmTotp", "removeTotp", "applyImport"];
+/// Operations that are no GET and change nothing as their good example has them: a dry run.
+const UNLOGGED: [&str; 1] = ["importDeck"];
 /// The cookie of the examples.
 const SIGNED_IN: &str = "callthrough=exampleSignIn00000000000000";
 
-fn description() -> Value {
+pub fn description() -> Value {
     serde_saphyr::from_str(include_str!("../openapi.yaml")).expect("openapi.yaml is YAML")
 }
 
-struct Operation<'a> {
-    method: &'static str,
-    path: &'a str,
-    id: &'a str,
-    shape: &'a Value,
-    parameters: Vec<&'a Value>,
+pub struct Operation<'a> {
+    pub method: &'static str,
+    pub path: &'a str,
+    pub id: &'a str,
+    pub shape: &'a Value,
+    pub parameters: Vec<&'a Value>,
 }
 
-fn operations(description: &Value) -> Vec<Operation<'_>> {
+pub fn operations(description: &Value) -> Vec<Operation<'_>> {
     let mut found = Vec::new();
     for (path, item) in description["paths"].as_object().unwrap() {
         for method in METHODS {
@@ -134,7 +136,7 @@ fn properties_without_sentence(name: &str, schema: &Value, wrong: &mut String) {
 }
 
 /// The books the examples are sent against: one of everything, under the ids of the examples.
-async fn furnished(kind: Kind) -> Door {
+pub async fn furnished(kind: Kind) -> Door {
     const ID: &str = "01jb3k5m7n9p0q1r2s3t4v5w6x";
     const MAIN: &str = "ten_00000000000000000000000000";
     /// SHA-256 of the code 0123-4567-89AB-CDEF-V.
@@ -308,7 +310,19 @@ async fn send(description: &Value, operation: &Operation<'_>, wanted: &str, kind
         headers.push(("cookie".to_owned(), SIGNED_IN.to_owned()));
     }
     let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    Some(door.send(&operation.method.to_uppercase(), &path, &headers, sent.as_ref()).await)
+    let before = lines_in_the_log(&door).await;
+    let answer = door.send(&operation.method.to_uppercase(), &path, &headers, sent.as_ref()).await;
+    let added = lines_in_the_log(&door).await - before;
+    let expected = answer.status < 300 && operation.method != "get" && !UNLOGGED.contains(&operation.id);
+    if expected != (added > 0) {
+        wrong.push(format!("{}: {} with {added} lines in the audit log", operation.id, answer.status));
+    }
+    Some(answer)
+}
+
+async fn lines_in_the_log(door: &Door) -> i64 {
+    let mut connection = door.state.database.read().await.unwrap();
+    sqlx::query_scalar("select count(*) from audit").fetch_one(&mut *connection).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -76,17 +76,6 @@ impl Admin {
         self.browser.looks_at("recovery-codes");
     }
 
-    /// Signs in with password and second factor.
-    fn signs_in(&mut self, login: &str, password: &str) {
-        self.goes_to("/admin/sign-in");
-        self.browser.types("User name", login);
-        self.browser.types("Password", password);
-        if let Some(authenticator) = &mut self.authenticator {
-            self.browser.types("Code", &authenticator.shows());
-        }
-        self.browser.presses("Sign in");
-        self.browser.sees("Overview");
-    }
 }
 
 #[test]

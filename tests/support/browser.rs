@@ -159,13 +159,6 @@ impl Browser {
 
     /// Waits until the page says one of these; which.
     #[track_caller]
-    pub fn sees_one_of(&self, words: &[&str]) -> usize {
-        let seen = eventually(PATIENCE, || {
-            let text = self.text().to_lowercase();
-            words.iter().position(|words| text.contains(&words.to_lowercase()))
-        });
-        seen.unwrap_or_else(|| panic!("none of {words:?} comes up\n{}", self.shown()))
-    }
 
     /// Whether it says this now.
     pub fn says(&self, words: &str) -> bool {
@@ -189,20 +182,10 @@ impl Browser {
         self.finds("field", FIND_FIELD, &json!([label]))
     }
 
-    /// Whether there is such a field now.
-    pub fn has_field(&self, label: &str) -> bool {
-        self.try_run(FIND_FIELD, &json!([label])).is_ok_and(|found| !found.is_null())
-    }
-
     /// The button or link with these words.
     #[track_caller]
     pub fn button(&self, words: &str) -> Element<'_> {
         self.finds("button or link", FIND_BUTTON, &json!([words]))
-    }
-
-    /// Whether there is such a button or link now.
-    pub fn has_button(&self, words: &str) -> bool {
-        self.try_run(FIND_BUTTON, &json!([words])).is_ok_and(|found| !found.is_null())
     }
 
     /// The first element that a CSS selector finds.
@@ -239,9 +222,6 @@ impl Browser {
 
     /// Ticks a box.
     #[track_caller]
-    pub fn ticks(&self, label: &str) {
-        self.field(label).click();
-    }
 
     /// Puts a file into a field.
     #[track_caller]
@@ -361,16 +341,6 @@ impl Element<'_> {
     /// What it says.
     pub fn text(&self) -> String {
         self.property("innerText")
-    }
-
-    /// What is in it.
-    pub fn value(&self) -> String {
-        self.property("value")
-    }
-
-    /// Where it leads.
-    pub fn href(&self) -> String {
-        self.property("href")
     }
 
     fn property(&self, name: &str) -> String {

@@ -40,10 +40,6 @@ pub enum Section {
     Trunks,
     /// What somebody should look at.
     Alerts,
-    /// What may be called, how often, for how much.
-    Rules,
-    /// Numbers that must not be called.
-    Hotlists,
     /// The operator's customers.
     Tenants,
     /// Who keeps the books.
@@ -94,8 +90,6 @@ fn navigation() -> [(&'static str, Vec<Entry>); 6] {
                 (S::AccessNumbers, "/admin/access-numbers", t("Access numbers"), Scope::Read),
                 (S::Trunks, "/admin/trunks", t("Trunks"), Scope::Trunks),
                 (S::Alerts, "/admin/alerts", t("Alerts"), Scope::Read),
-                (S::Rules, "/admin/policy", t("Rules"), Scope::Read),
-                (S::Hotlists, "/admin/hotlists", t("Hotlists"), Scope::Read),
             ],
         ),
         (

@@ -16,6 +16,7 @@ pub mod text;
 
 mod access_numbers;
 mod accounts;
+mod alerts;
 mod approvals;
 mod audit;
 mod calls;
@@ -37,6 +38,7 @@ mod subscriber;
 mod subscribers;
 mod tenants;
 mod transfers;
+mod trunks;
 mod upload;
 mod vouchers;
 mod welcome;
@@ -110,10 +112,12 @@ fn traffic() -> Router<House> {
     Router::new()
         .merge(access_numbers::router())
         .merge(calls::router())
+        .merge(alerts::router())
         .merge(correct::router())
         .merge(decks::router())
         .merge(explain::router())
         .merge(record::router())
         .merge(records::router())
         .merge(reservations::router())
+        .merge(trunks::router())
 }
