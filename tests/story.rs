@@ -75,7 +75,6 @@ impl Admin {
         self.browser.sees("recovery codes");
         self.browser.looks_at("recovery-codes");
     }
-
 }
 
 #[test]

@@ -158,8 +158,6 @@ impl Browser {
     }
 
     /// Waits until the page says one of these; which.
-    #[track_caller]
-
     /// Whether it says this now.
     pub fn says(&self, words: &str) -> bool {
         self.text().to_lowercase().contains(&words.to_lowercase())
@@ -221,8 +219,6 @@ impl Browser {
     }
 
     /// Ticks a box.
-    #[track_caller]
-
     /// Puts a file into a field.
     #[track_caller]
     pub fn uploads(&self, label: &str, file: &Path) {
