@@ -93,13 +93,13 @@ fn serve_says_where_it_is_and_stops_when_told() {
     let mut server = program().arg("serve").arg("--config").arg(&file).stdout(Stdio::piped()).spawn().unwrap();
     let mut said = BufReader::new(server.stdout.take().unwrap());
     let mut lines = Vec::new();
-    for _ in 0..4 {
+    for _ in 0..5 {
         let mut line = String::new();
         said.read_line(&mut line).unwrap();
         lines.push(line);
     }
     assert!(lines[0].contains("callthrough.sqlite") && lines[1].contains("http://127.0.0.1:") && lines[2].contains("sip:127.0.0.1:"));
-    assert!(!lines[1].contains(":0\n") && lines[3].contains("callthrough key create"), "{lines:?}");
+    assert!(!lines[1].contains(":0\n") && lines[3].contains("/admin/welcome/") && lines[4].contains("callthrough key create"), "{lines:?}");
 
     // The key is made beside the running server.
     let output = run(&["key", "create", "--name", "admin"], &file);

@@ -15,8 +15,8 @@ use crate::support::until;
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 /// Operations whose good example needs a live call, the code of a minute or a fingerprint: tests of their own make them.
 const LIVE: [&str; 5] = ["getCall", "hangUpCall", "confirmTotp", "removeTotp", "applyImport"];
-/// Operations that are no GET and change nothing as their good example has them: a dry run.
-const UNLOGGED: [&str; 1] = ["importDeck"];
+/// Operations that are no GET and change nothing in the books: dry runs.
+const UNLOGGED: [&str; 3] = ["importDeck", "beginImport", "discardImport"];
 /// The cookie of the examples.
 const SIGNED_IN: &str = "callthrough=exampleSignIn00000000000000";
 

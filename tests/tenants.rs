@@ -14,7 +14,12 @@ use crate::support::until;
 /// What every identifier of the furnished books begins with after its kind.
 const THEIRS: &str = "01jb3k5m7n9p0q1r2s3t4v5w";
 /// Identifiers of theirs that are no ids, and unknown ones of the same make.
-const PLAIN: [(&str, &str); 3] = [("+15551230000", "+15551239999"), ("+420601123456", "+420601129999"), ("/alice", "/nobody")];
+const PLAIN: [(&str, &str); 4] = [
+    ("+15551230000", "+15551239999"),
+    ("+420601123456", "+420601129999"),
+    ("/alice", "/nobody"),
+    ("ten_00000000000000000000000000", "ten_01jb3k5m7n9p0q1r2s3t4v5w6y"),
+];
 /// What else would tell of them.
 const WORDS: [&str; 4] = ["Alice", "+420601123456", "+15551230000", "bob@example.com"];
 
@@ -127,7 +132,7 @@ async fn books(door: &Door, requests: &[Request]) -> Vec<(String, String)> {
     let mut said = Vec::new();
     for request in requests.iter().filter(|request| request.method == "get") {
         // The operator's own things and its log grow while somebody tries.
-        if !["listAudit", "listKeys", "getSession", "listTenants"].contains(&request.operation.as_str()) {
+        if !["listAudit", "listKeys", "listPeople", "getSession", "listTenants"].contains(&request.operation.as_str()) {
             said.push((request.operation.clone(), request.send(door, &[]).await.text));
         }
     }
@@ -147,14 +152,15 @@ async fn nothing_leaks(kind: Kind) {
         let nothing = request.about_nothing();
         // A tenant's key, and one of the operator's that works for the other tenant; the carriers are the operator's to see.
         for (who, headers) in [("the tenant's key", &theirs[..]), ("the operator's key", &chosen[..])] {
-            let operators_own = ["trunks", "tenants"].iter().any(|own| request.address.starts_with(&format!("/{own}")));
+            let operators_own = ["trunks", "tenants", "fx-rates"].iter().any(|own| request.address.starts_with(&format!("/{own}")));
             if who == "the operator's key" && operators_own {
                 continue;
             }
             let (at_theirs, at_nothing) = (request.send(&door, headers).await, nothing.send(&door, headers).await);
             let leaks = at_theirs.text.contains(THEIRS) || WORDS.iter().any(|word| at_theirs.text.contains(word));
             let echoed = request.address.contains(THEIRS) || request.body.as_ref().is_some_and(|body| body.to_string().contains(THEIRS));
-            if leaks && !echoed && request.method == "get" {
+            // Its own log tells what it sent itself, the examples' numbers among them.
+            if leaks && !echoed && request.method == "get" && request.operation != "listAudit" {
                 wrong.push(format!("{} by {who} shows {}", request.operation, at_theirs.text));
             }
             if *request == nothing {
@@ -173,11 +179,13 @@ async fn nothing_leaks(kind: Kind) {
             }
         }
     }
-    let with_id = operations(&description).into_iter().filter(|one| one.path.contains('{') && one.shape["security"].is_null());
+    let with_id = operations(&description).into_iter().filter(|one| one.path.replace("{month}", "").contains('{') && one.shape["security"].is_null());
     for operation in with_id {
         assert!(compared.contains(operation.id), "{} was not tried", operation.id);
     }
-    assert_eq!(books(&door, &requests).await, before, "the other's books are as they were");
+    for (now, before) in books(&door, &requests).await.into_iter().zip(before) {
+        assert!(now == before, "the other's books are as they were, but {}:\n{}\nwas\n{}", now.0, now.1, before.1);
+    }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 

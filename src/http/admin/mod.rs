@@ -72,15 +72,16 @@ pub fn router(state: State, api: Router) -> Router {
         .merge(books())
         .merge(traffic())
         .route("/admin/{*rest}", any(layout::nothing_here))
-        .layer(from_fn_with_state(house.clone(), session::enter));
+        // Of routes only: what no page answers is another door's.
+        .route_layer(from_fn_with_state(house.clone(), session::enter));
     Router::<House>::new()
         .merge(asset::router())
         .merge(sign_in::outside())
         .merge(welcome::router())
         .merge(inside)
-        .layer(from_fn(session::same_origin))
-        .layer(from_fn(layout::headers))
-        .layer(from_fn(text::speak))
+        .route_layer(from_fn(session::same_origin))
+        .route_layer(from_fn(layout::headers))
+        .route_layer(from_fn(text::speak))
         .with_state(house)
 }
 
