@@ -179,7 +179,8 @@ async fn nothing_leaks(kind: Kind) {
             }
         }
     }
-    let with_id = operations(&description).into_iter().filter(|one| one.path.replace("{month}", "").contains('{') && one.shape["security"].is_null());
+    let with_id =
+        operations(&description).into_iter().filter(|one| one.path.replace("{month}", "").contains('{') && one.shape["security"].is_null());
     for operation in with_id {
         assert!(compared.contains(operation.id), "{} was not tried", operation.id);
     }

@@ -157,10 +157,11 @@ impl Browser {
         assert!(seen.is_some(), "“{words}” does not come up\n{}", self.shown());
     }
 
-    /// Waits until the page says one of these; which.
-    /// Whether it says this now.
-    pub fn says(&self, words: &str) -> bool {
-        self.text().to_lowercase().contains(&words.to_lowercase())
+    /// Waits until the page is another one than this.
+    #[track_caller]
+    pub fn leaves(&self, path: &str) {
+        let left = eventually(PATIENCE, || (!self.address().split('?').next().unwrap_or_default().ends_with(path)).then_some(()));
+        assert!(left.is_some(), "the page stays at {path}\n{}", self.shown());
     }
 
     /// Waits for what a script finds; the script gets `words` and `near`, and returns an element or null.
