@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 pub use hotlist::{Hotlist, Listed};
-pub use policy::Policy;
+pub use policy::{NewCountry, OnFraud, Policy, Signs};
 
 use crate::types::{E164, TenantId};
 

@@ -1,11 +1,22 @@
 //! A tenant's own rules on what may be called. What it does not say, the server's configuration says.
 
+use std::time::Duration;
+
 use crate::types::{Country, NumberKind};
 
 /// Prefixes of one list.
 const MOST_PREFIXES: usize = 1000;
 /// Digits of a prefix.
 const LONGEST_PREFIX: usize = 15;
+/// Longest time that signs of fraud are counted in.
+const LONGEST_WINDOW_SECS: u32 = 3600;
+/// Longest cool-down: thirty days.
+const LONGEST_COOL_DOWN_HOURS: u32 = 720;
+
+/// Cool-down unless the tenant says otherwise.
+const COOL_DOWN_HOURS: u32 = 24;
+/// Most that a sign is counted up to.
+pub(super) const MOST_COUNTED: u32 = 50;
 
 /// Countries that new tenants may call besides their home: where calls cost little and carriers settle disputes.
 const LOW_RISK: [&str; 22] =
@@ -25,6 +36,70 @@ pub struct Policy {
     pub allowed_prefixes: Vec<String>,
     /// Calls of one subscriber in a minute; none means no limit.
     pub max_calls_minute: Option<u32>,
+    /// What happens to a subscriber whose calls look like fraud, besides the alert.
+    pub on_fraud: OnFraud,
+    /// What looks like fraud.
+    pub signs: Signs,
+    /// A verified number that takes the place of another, or stands beside it, may not call for so many hours; 24 unless said
+    /// (spec: security, T3).
+    pub cool_down_hours: Option<u32>,
+}
+
+/// What happens besides the alert.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFraud {
+    /// Nothing more.
+    #[default]
+    Alert,
+    /// The subscriber is switched off until somebody switches them on again.
+    Suspend,
+}
+
+/// How much of something in a while looks like fraud; nothing of what is 0.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Signs {
+    /// In so many seconds.
+    pub window_secs: u32,
+    /// Different numbers in a row, such as 0100, 0101, 0102, called by one subscriber.
+    pub sequential_numbers: u32,
+    /// Calls of one subscriber to one number.
+    pub same_number: u32,
+    /// Answered calls of one subscriber that ended soon.
+    pub short_calls: u32,
+    /// How soon that is, in seconds.
+    pub short_call_secs: u32,
+    /// Calls and requests of one subscriber that were refused.
+    pub refusals: u32,
+    /// Whether the first call to a country is told of.
+    pub new_country: NewCountry,
+}
+
+impl Default for Signs {
+    fn default() -> Self {
+        Self {
+            window_secs: 600,
+            sequential_numbers: 5,
+            same_number: 10,
+            short_calls: 10,
+            short_call_secs: 10,
+            refusals: 20,
+            new_country: NewCountry::Tenant,
+        }
+    }
+}
+
+/// Whose first call to a country is told of; the home country is never new.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NewCountry {
+    /// Nobody's.
+    Off,
+    /// The first of anybody of the tenant.
+    Tenant,
+    /// The first of each subscriber.
+    Subscriber,
 }
 
 impl Policy {
@@ -55,7 +130,31 @@ impl Policy {
         if self.max_calls_minute == Some(0) {
             return Err(("max_calls_minute", "Write 1 or more, or null for no limit.".to_owned()));
         }
+        let signs = &self.signs;
+        if !(60..=LONGEST_WINDOW_SECS).contains(&signs.window_secs) {
+            return Err(("signs.window_secs", format!("Write 60 to {LONGEST_WINDOW_SECS} seconds.")));
+        }
+        let counts = [
+            ("signs.sequential_numbers", signs.sequential_numbers),
+            ("signs.same_number", signs.same_number),
+            ("signs.short_calls", signs.short_calls),
+            ("signs.refusals", signs.refusals),
+        ];
+        if let Some((field, _)) = counts.into_iter().find(|(_, count)| !(*count == 0 || (2..=MOST_COUNTED).contains(count))) {
+            return Err((field, format!("Write 2 to {MOST_COUNTED}, or 0 not to look for it.")));
+        }
+        if !(1..=LONGEST_WINDOW_SECS).contains(&signs.short_call_secs) {
+            return Err(("signs.short_call_secs", format!("Write 1 to {LONGEST_WINDOW_SECS} seconds.")));
+        }
+        if self.cool_down_hours.is_some_and(|hours| hours > LONGEST_COOL_DOWN_HOURS) {
+            return Err(("cool_down_hours", format!("Write 0 to {LONGEST_COOL_DOWN_HOURS}, or null for {COOL_DOWN_HOURS}.")));
+        }
         Ok(())
+    }
+
+    /// How long a verified number that is not the subscriber's first has to wait.
+    pub fn cool_down(&self) -> Duration {
+        Duration::from_secs(3600 * u64::from(self.cool_down_hours.unwrap_or(COOL_DOWN_HOURS)))
     }
 }
 
@@ -76,5 +175,9 @@ mod tests {
         let wrong = Policy { barred_prefixes: vec!["+44".to_owned()], ..Policy::default() };
         assert_eq!(wrong.check().unwrap_err().0, "barred_prefixes");
         assert_eq!(Policy { allowed_prefixes: vec!["44".to_owned()], ..Policy::default() }.check(), Ok(()));
+        let never = Policy { signs: Signs { refusals: 0, ..Signs::default() }, ..Policy::default() };
+        assert_eq!(never.check(), Ok(()));
+        let once = Policy { signs: Signs { refusals: 1, ..Signs::default() }, ..Policy::default() };
+        assert_eq!(once.check().unwrap_err().0, "signs.refusals");
     }
 }

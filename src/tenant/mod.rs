@@ -3,7 +3,7 @@
 
 pub mod store;
 
-use crate::types::{Country, TenantId, Timestamp};
+use crate::types::{Country, Micros, TenantId, Timestamp};
 
 /// A customer of the operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,8 +18,19 @@ pub struct Tenant {
     pub home_country: Option<Country>,
     /// Whether its subscribers may call and its people sign in.
     pub enabled: bool,
+    /// What all its subscribers together may do.
+    pub caps: Caps,
     /// When it was made.
     pub created_at: Timestamp,
+}
+
+/// Caps of a whole tenant, above those of its subscribers; none means no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Caps {
+    /// Calls at once, counted as open holds.
+    pub max_calls: Option<u32>,
+    /// What may be spent a day, each currency by itself: settled since 00:00 UTC and held.
+    pub spend_cap: Option<Micros>,
 }
 
 /// Whether a tenant may be called so in paths.

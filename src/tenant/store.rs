@@ -3,8 +3,8 @@
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 
-use super::Tenant;
-use crate::types::{TenantId, Timestamp};
+use super::{Caps, Tenant};
+use crate::types::{Micros, TenantId, Timestamp};
 
 /// Most tenants one installation has.
 pub const MOST_TENANTS: i64 = 1000;
@@ -47,26 +47,30 @@ pub async fn list(
 
 /// Adds a tenant.
 pub async fn create(tx: &mut AnyConnection, tenant: &Tenant) -> Result<(), sqlx::Error> {
-    sqlx::query("insert into tenant (id, slug, name, home_country, enabled, created_at_us) values ($1, $2, $3, $4, $5, $6)")
+    sqlx::query("insert into tenant (id, slug, name, home_country, enabled, created_at_us, max_calls, spend_cap_micros) values ($1, $2, $3, $4, $5, $6, $7, $8)")
         .bind(tenant.id.to_string())
         .bind(&tenant.slug)
         .bind(&tenant.name)
         .bind(tenant.home_country.map(|country| country.to_string()))
         .bind(i64::from(tenant.enabled))
         .bind(tenant.created_at.as_micros())
+        .bind(tenant.caps.max_calls.map(i64::from))
+        .bind(tenant.caps.spend_cap.map(Micros::get))
         .execute(tx)
         .await
         .map(drop)
 }
 
-/// Another slug, name, home, or switched off.
+/// Another slug, name, home, other caps, or switched off.
 pub async fn update(tx: &mut AnyConnection, tenant: &Tenant) -> Result<(), sqlx::Error> {
-    sqlx::query("update tenant set slug = $2, name = $3, home_country = $4, enabled = $5 where id = $1")
+    sqlx::query("update tenant set slug = $2, name = $3, home_country = $4, enabled = $5, max_calls = $6, spend_cap_micros = $7 where id = $1")
         .bind(tenant.id.to_string())
         .bind(&tenant.slug)
         .bind(&tenant.name)
         .bind(tenant.home_country.map(|country| country.to_string()))
         .bind(i64::from(tenant.enabled))
+        .bind(tenant.caps.max_calls.map(i64::from))
+        .bind(tenant.caps.spend_cap.map(Micros::get))
         .execute(tx)
         .await
         .map(drop)
@@ -81,6 +85,10 @@ fn tenant(row: &AnyRow) -> Result<Tenant, sqlx::Error> {
         name: parsed("name")?,
         home_country: home.map_err(|_| sqlx::Error::Decode("home_country".into()))?,
         enabled: row.try_get::<i64, _>("enabled")? != 0,
+        caps: Caps {
+            max_calls: row.try_get::<Option<i64>, _>("max_calls")?.map(|most| u32::try_from(most).unwrap_or(u32::MAX)),
+            spend_cap: row.try_get::<Option<i64>, _>("spend_cap_micros")?.map(Micros::new),
+        },
         created_at: Timestamp::from_micros(row.try_get("created_at_us")?),
     })
 }

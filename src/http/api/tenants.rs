@@ -13,8 +13,8 @@ use crate::fraud;
 use crate::http::error::{Problem, taken};
 use crate::http::{Caller, State};
 use crate::people::{Scope, audit};
-use crate::tenant::{self, Tenant};
-use crate::types::{Country, TenantId};
+use crate::tenant::{self, Caps, Tenant};
+use crate::types::{Country, Micros, TenantId};
 
 /// Longest name.
 const LONGEST_NAME: usize = 200;
@@ -30,6 +30,8 @@ fn shape(tenant: &Tenant) -> Value {
         "name": tenant.name,
         "home_country": tenant.home_country,
         "enabled": tenant.enabled,
+        "max_calls": tenant.caps.max_calls,
+        "spend_cap": tenant.caps.spend_cap,
         "created_at": tenant.created_at,
     })
 }
@@ -58,6 +60,10 @@ struct Fields {
     home_country: Option<Country>,
     #[serde(default = "yes")]
     enabled: bool,
+    #[serde(default)]
+    max_calls: Option<u32>,
+    #[serde(default)]
+    spend_cap: Option<Micros>,
 }
 
 const fn yes() -> bool {
@@ -73,7 +79,17 @@ impl Fields {
         if self.name.trim().is_empty() || self.name.chars().count() > LONGEST_NAME || self.name.chars().any(char::is_control) {
             return Err(Problem::field("name", format!("Write a name of 1 to {LONGEST_NAME} characters.")));
         }
+        if self.max_calls == Some(0) {
+            return Err(Problem::field("max_calls", "Write 1 or more, or null for no limit. To stop all calls, switch the tenant off."));
+        }
+        if self.spend_cap.is_some_and(|cap| cap < Micros::ZERO) {
+            return Err(Problem::field("spend_cap", "Write 0 or more, such as \"500.00\", or null for no limit."));
+        }
         Ok(self)
+    }
+
+    const fn caps(&self) -> Caps {
+        Caps { max_calls: self.max_calls, spend_cap: self.spend_cap }
     }
 }
 
@@ -83,12 +99,14 @@ async fn create(From(state): From<State>, Extension(caller): Extension<Caller>, 
     caller.need(Scope::Tenants)?;
     caller.need_confirmed()?;
     let new = new.checked()?;
+    let caps = new.caps();
     let tenant = Tenant {
         id: TenantId::new(&state.clock, &state.random),
         slug: new.slug,
         name: new.name,
         home_country: new.home_country,
         enabled: new.enabled,
+        caps,
         created_at: state.clock.timestamp(),
     };
     let shape = shape(&tenant);
@@ -130,8 +148,14 @@ async fn update(
     let changed = state.database.write(move |tx| {
         Box::pin(async move {
             let before = visible(&caller, tenant::store::get(tx, id).await?)?;
-            let fields =
-                Fields { slug: before.slug.clone(), name: before.name.clone(), home_country: before.home_country, enabled: before.enabled };
+            let fields = Fields {
+                slug: before.slug.clone(),
+                name: before.name.clone(),
+                home_country: before.home_country,
+                enabled: before.enabled,
+                max_calls: before.caps.max_calls,
+                spend_cap: before.caps.spend_cap,
+            };
             let fields: Fields = from_value(patched(&fields, patch)?)?;
             let fields = fields.checked()?;
             if id == TenantId::MAIN && (fields.slug != before.slug || !fields.enabled) {
@@ -139,11 +163,13 @@ async fn update(
                     "The main tenant keeps its slug and stays enabled: doors without a slug are its own. Change another one.",
                 ));
             }
+            let caps = fields.caps();
             let after = Tenant {
                 slug: fields.slug,
                 name: fields.name,
                 home_country: fields.home_country,
                 enabled: fields.enabled,
+                caps,
                 ..before.clone()
             };
             tenant::store::update(tx, &after).await.map_err(taken(TAKEN))?;
