@@ -4,6 +4,7 @@ mod callee;
 mod caller;
 mod inside;
 mod outside;
+mod session;
 mod transactions;
 mod words;
 
@@ -124,6 +125,8 @@ pub struct Settings {
     pub scanners: Vec<String>,
     /// Legs at once.
     pub max_legs: usize,
+    /// Seconds that a session may go without a sign of life (RFC 4028), at least [`super::dialog::refresh::MIN_SE`].
+    pub session_secs: u32,
     /// See [`Gate::new`].
     pub stranger_requests: u32,
 }
@@ -151,6 +154,8 @@ enum LegAlarm {
     NoAck(u32),
     /// The latest provisional once more.
     Remind,
+    /// Is a sign of life due?
+    Session,
 }
 
 /// A request of ours about to leave.
@@ -289,6 +294,7 @@ impl Core {
                     LegAlarm::Repeat(cseq) => core.repeat_answer(id, leg, cseq, true),
                     LegAlarm::NoAck(cseq) => core.no_ack(id, leg, cseq),
                     LegAlarm::Remind => core.remind(id, leg),
+                    LegAlarm::Session => core.session_alarm(id, leg),
                 });
             }
         }

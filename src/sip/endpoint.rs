@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use super::core::Tables;
 use super::core::{Core, Local, Settings};
+use super::dialog::refresh::MIN_SE;
 use super::leg::{Command, EVENT_QUEUE, Incoming, Leg, LegId, OutgoingInvite, StoredDialog, Told};
 use super::net;
 use super::net::udp::Sockets;
@@ -35,6 +36,8 @@ pub struct Config {
     pub max_waiting_calls: usize,
     /// Requests a stranger's address may send in two seconds before it is ignored for five minutes.
     pub stranger_requests: u32,
+    /// Seconds that a call may go without a sign of life from each party before it is ended (RFC 4028), 90 or more.
+    pub session_secs: u32,
     /// RFC 3261 T1: the round trip to reckon with.
     pub t1_ms: u32,
     /// RFC 3261 T2: the longest interval between repeats.
@@ -76,6 +79,7 @@ impl Default for Config {
             max_legs: 20_000,
             max_waiting_calls: 1_000,
             stranger_requests: 100,
+            session_secs: 1800,
             t1_ms: 500,
             t2_ms: 4_000,
             t4_ms: 5_000,
@@ -127,6 +131,10 @@ impl Endpoint {
     /// Binds the sockets and starts the task. Until [`Endpoint::set_sources`] everybody is a stranger.
     #[expect(clippy::unused_async, reason = "it starts a task, so it must be called inside a runtime")]
     pub async fn start(config: Config, clock: Clock, random: Random) -> io::Result<(Self, mpsc::Receiver<Incoming>)> {
+        if config.session_secs < MIN_SE {
+            let message = format!("sip.session_secs is {}, but RFC 4028 allows no less than {MIN_SE}", config.session_secs);
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
         let sockets = Sockets::bind(&config.listen)?;
         let bound = sockets.local_addresses()?;
         let locals = bound.iter().map(|&address| advertised(address, &config.advertise).map(Local::new)).collect::<io::Result<Vec<_>>>()?;
@@ -140,6 +148,7 @@ impl Endpoint {
             strangers: config.strangers,
             scanners: config.scanners.iter().map(|scanner| scanner.to_ascii_lowercase()).collect(),
             max_legs: config.max_legs,
+            session_secs: config.session_secs,
             stranger_requests: config.stranger_requests,
         };
         let (orders, order_queue) = mpsc::channel(ORDER_QUEUE);

@@ -22,6 +22,11 @@ pub struct LegId(pub(crate) u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RequestId(pub(crate) u64);
 
+impl RequestId {
+    /// Our own sign of life, of which nobody is told.
+    pub(crate) const SIGN: Self = Self(1);
+}
+
 /// Names one of the early dialogs of an INVITE: a carrier that forks rings several phones at once, and each has a dialog of its own with
 /// whoever called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

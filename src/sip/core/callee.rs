@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 
-use super::words::{ALLOW, Builder as _, body_of, reason_of};
+use super::words::{ALLOW, Builder as _, accepting, body_of, reason_of};
 use super::{Alarm, Core, LegAlarm};
 use crate::sip::dialog::invite::{LegState, Offered, Parting, Stage, Unacked};
-use crate::sip::dialog::{Dialog, early_tag, tag_text};
+use crate::sip::dialog::{Dialog, early_tag, refresh, tag_text};
 use crate::sip::leg::{Body, ByWhom, EarlyDialogId, Header, LegEvent, LegId, Reason, RequestId};
 use crate::sip::msg::{Message, Name, Response, Status, Tag};
 use crate::sip::transaction::{Acts, Machine};
@@ -29,8 +29,9 @@ impl Core {
     pub(super) fn answer(&mut self, id: LegId, leg: &mut LegState, early: EarlyDialogId, body: Option<&Body>, headers: &[Header]) {
         let Stage::Offered(offered) = &mut leg.stage else { return };
         let tag = early_tag(leg.tag, early);
-        let response =
-            self.invite_response_to(offered, leg.socket, tag, Status::OK).header(Name::Allow, ALLOW).add(headers).carry(body).encode();
+        let accepted = refresh::accept(&offered.request, self.settings.session_secs, refresh::takes_update(&offered.request), self.now);
+        let response = self.invite_response_to(offered, leg.socket, tag, Status::OK).header(Name::Allow, ALLOW);
+        let response = accepting(response, Some(&accepted)).add(headers).carry(body).encode();
         if early != EarlyDialogId::FIRST {
             // A fork that answers without having rung makes its dialog now.
             let known = offered.others.iter().position(|(known, _)| *known == early).map(|place| offered.others.swap_remove(place).1);
@@ -45,6 +46,7 @@ impl Core {
             dialog.described = true;
         }
         leg.stage = Stage::Up;
+        self.session_accepted(id, leg, accepted.refresh, body);
         let refused = leg.confirm(early);
         self.drop_these(refused);
         self.await_ack(id, leg, Unacked { cseq, request: None, response, to, interval: self.settings.intervals.t1 });

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::outside::stored;
-use super::words::{ALLOW, Builder as _, body_of, reason_of, retry_after};
+use super::words::{ALLOW, Builder as _, SUPPORTED, body_of, reason_of, retry_after};
 use super::{Alarm, Core, Departure, Kind, Output};
 use crate::sip::dialog::invite::{AckDue, Cancel, Inviting, LegState, SentAck, Stage};
 use crate::sip::dialog::{Dialog, Forks, route, tag_family, tag_text};
@@ -55,6 +55,8 @@ impl Core {
             .header(Name::CSeq, CSeq { number: 1, method: Method::Invite })
             .header(Name::Contact, self.settings.locals[socket].contact.as_str())
             .header(Name::Allow, ALLOW)
+            .header(Name::Supported, SUPPORTED)
+            .header(Name::SessionExpires, self.settings.session_secs)
             .add(&invite.headers)
             .carry(invite.body.as_ref())
             .encode();
@@ -66,11 +68,15 @@ impl Core {
             Address::Name(_) => None,
         };
         let peer = super::ip_of(&to);
+        let (sent, kept_to) = (bytes.clone(), to.clone());
         let transaction = self.start_client(None, User::Invite(id), Departure { socket, to, branch, bytes, kind: Kind::Invite });
         let inviting = Inviting {
             transaction,
             request_uri: request_uri.detach(),
             offered: invite.body.is_some(),
+            to: kept_to,
+            sent,
+            times: 1,
             forks: Forks::default(),
             cancel: Cancel::No,
         };
@@ -92,6 +98,8 @@ impl Core {
             mine: Vec::new(),
             theirs: Vec::new(),
             count: 0,
+            refresh: None,
+            described: None,
             clients: 1,
         };
         self.add_leg(id, leg);
@@ -116,6 +124,8 @@ impl Core {
             self.invite_progress(id, leg, status, response);
         } else if status.is_success() {
             self.invite_answered(id, leg, transaction, source, response);
+        } else if status == Status::SESSION_INTERVAL_TOO_SMALL && self.invite_for_longer(id, leg, response) {
+            // It is on its way again.
         } else if let Stage::Inviting(_) = leg.stage {
             let event = LegEvent::Refused {
                 status: status.code(),
@@ -171,7 +181,7 @@ impl Core {
             dialog.local_cseq = early.local_cseq.max(dialog.local_cseq);
             dialog.remote_cseq = early.remote_cseq;
         }
-        let offered = inviting.offered;
+        let (offered, sent) = (inviting.offered, std::mem::take(&mut inviting.sent));
         if inviting.cancel != Cancel::No {
             // The answer crossed our CANCEL: it is acknowledged and hung up, and nobody hears of it.
             leg.stage = Stage::Leaving { bye: None };
@@ -183,6 +193,7 @@ impl Core {
         let stored = stored(leg, &dialog, source);
         leg.dialog = Some(dialog);
         leg.stage = Stage::Up;
+        self.session_agreed(id, leg, response, sent);
         if offered {
             self.acknowledge(leg, response.cseq().number, transaction, None);
         } else {
@@ -222,6 +233,7 @@ impl Core {
 
     pub(super) fn ack_command(&mut self, leg: &mut LegState, body: Option<&Body>) {
         if let Some(AckDue { cseq, transaction }) = leg.ack_due.take() {
+            leg.describe(body);
             self.acknowledge(leg, cseq, transaction, body);
         }
     }

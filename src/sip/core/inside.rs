@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::words::{ALLOW, Builder as _, CAN, body_of, reason_of, retry_after};
+use super::words::{ALLOW, Builder as _, CAN, accepting, body_of, reason_of, renewing, retry_after};
 use super::{Alarm, Core, Departure, Kind, their_id};
 use crate::sip::dialog::invite::{AckDue, LegState, MAX_MINE, MAX_THEIRS, Mine, Stage, Theirs, Unacked};
 use crate::sip::dialog::{early_tag, tag_number, tag_text};
@@ -17,7 +17,7 @@ use crate::sip::transaction::{Letter, TransactionId, User};
 /// RFC 3261 §14.2: an early second INVITE is told to come back within ten seconds.
 const COME_BACK_SECS: u64 = 10;
 /// How long a re-INVITE may stay at a provisional response: as long as RFC 3261 §16.6 gives a proxy's.
-const REINVITE: Duration = Duration::from_secs(180);
+pub(super) const REINVITE: Duration = Duration::from_secs(180);
 
 /// Where a request of ours goes, and what it is.
 pub(super) struct Asking {
@@ -46,8 +46,15 @@ impl Core {
         if let Err(rejection) = screen_request(request, CAN) {
             return self.reject(socket, source, request, rejection.status, &rejection.headers);
         }
+        let renews = matches!(request.method(), Method::Invite | Method::Update);
+        if renews && self.refuse_short_session(socket, source, request) {
+            return;
+        }
         match request.method() {
             Method::Bye => self.bye_request(id, leg, socket, source, request, early),
+            Method::Update if request.body().is_empty() && matches!(leg.stage, Stage::Up) => {
+                self.sign_of_theirs(leg, socket, source, request)
+            }
             Method::Invite => self.their_request(id, leg, (socket, source), request, InDialog::Reinvite, place),
             Method::Update => self.their_request(id, leg, (socket, source), request, InDialog::Update, place),
             Method::Info => self.their_request(id, leg, (socket, source), request, InDialog::Info, place),
@@ -182,6 +189,13 @@ impl Core {
         if theirs.method != InDialog::Info && (!status.is_final() || status.is_success()) {
             response = response.header(Name::Contact, self.settings.locals[leg.socket].contact.as_str());
         }
+        let renewed = theirs.method != InDialog::Info && status.is_success();
+        if let Some(request) = renewed.then(|| theirs.request.clone()) {
+            let accepted = self.session_asked_anew(leg, &request);
+            response = accepting(response, accepted.as_ref());
+            leg.describe(body);
+        }
+        let theirs = &leg.theirs[place];
         let response = response.add(headers).carry(body).encode();
         let transaction = theirs.transaction;
         if !status.is_final() {
@@ -243,7 +257,8 @@ impl Core {
             return self.told_locally(id, leg, request, Status::NO_SUCH_CALL, None);
         };
         if method != InDialog::Info {
-            message = message.header(Name::Contact, self.settings.locals[leg.socket].contact.as_str());
+            let contact = self.settings.locals[leg.socket].contact.as_str();
+            message = renewing(message.header(Name::Contact, contact), leg.refresh);
         }
         let is_invite = method == InDialog::Reinvite;
         if is_invite {
@@ -256,7 +271,8 @@ impl Core {
             User::Request(id, request),
             Departure { socket, to, branch, bytes, kind: if is_invite { Kind::Invite } else { Kind::Other } },
         );
-        leg.mine.push(Mine { id: request, method, offers, transaction, early });
+        let body = body.filter(|_| offers).cloned();
+        leg.mine.push(Mine { id: request, method, body, offers, transaction, early });
         if is_invite {
             self.timers.arm(self.now + REINVITE, Alarm::Transaction(transaction, Letter::C));
         }
@@ -308,12 +324,25 @@ impl Core {
                 dialog.refresh(response);
                 dialog.described |= mine.offers;
             }
+            if mine.method != InDialog::Info {
+                self.session_renewed(leg, response);
+                leg.describe(mine.body.as_ref());
+            }
             if is_invite && mine.offers {
                 self.acknowledge(leg, response.cseq().number, transaction, None);
             } else if is_invite {
                 leg.ack_due = Some(AckDue { cseq: response.cseq().number, transaction });
                 ack_due = true;
             }
+        }
+        if request == RequestId::SIGN {
+            if status == Status::SESSION_INTERVAL_TOO_SMALL {
+                self.session_too_short(leg, response);
+            }
+            if matches!(status, Status::NO_SUCH_CALL | Status::REQUEST_TIMEOUT) && matches!(leg.stage, Stage::Up) {
+                self.lost(id, leg, ByWhom::Remote);
+            }
+            return;
         }
         let retry_after = if status == Status::REQUEST_PENDING { Some(self.glare_delay(leg)) } else { retry_after(response) };
         let body = body_of(response);
@@ -339,7 +368,13 @@ impl Core {
         let Some(place) = leg.mine.iter().position(|mine| mine.id == request) else { return };
         let mine = leg.mine.remove(place);
         let status = if by == ByWhom::Timeout { Status::REQUEST_TIMEOUT } else { Status::SERVICE_UNAVAILABLE };
-        self.tell(id, leg, LegEvent::Response { id: request, status: status.code(), body: None, ack_due: false, retry_after: None, by });
+        if request != RequestId::SIGN {
+            self.tell(
+                id,
+                leg,
+                LegEvent::Response { id: request, status: status.code(), body: None, ack_due: false, retry_after: None, by },
+            );
+        }
         if matches!(leg.stage, Stage::Up) && mine.early.is_none() {
             self.lost(id, leg, by);
         }

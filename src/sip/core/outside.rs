@@ -131,7 +131,9 @@ impl Core {
                         &[(Name::RetryAfter, BUSY_SECS.to_string())],
                     );
                 }
-                self.new_call(socket, source, request, trunk);
+                if !self.refuse_short_session(socket, source, &request) {
+                    self.new_call(socket, source, request, trunk);
+                }
             }
             Method::Options => {
                 let tag = Tag::new(tag_text(self.fresh_tag()));
@@ -217,6 +219,8 @@ impl Core {
             mine: Vec::new(),
             theirs: Vec::new(),
             count: 0,
+            refresh: None,
+            described: None,
             clients: 0,
         };
         if let Some(stored) = leg.dialog.as_ref().map(|dialog| stored(&leg, dialog, source)) {

@@ -9,5 +9,6 @@ mod door;
 mod forked;
 mod inside;
 mod network;
+mod session;
 
 use bench::{Bench, PEER, header, param, sdp, status};

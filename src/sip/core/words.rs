@@ -3,15 +3,19 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use crate::sip::dialog::refresh::{Accepted, Refresh};
 use crate::sip::leg::{Body, Header, Reason};
 use crate::sip::msg::{Capabilities, Message, Method, Name, Request, Response};
 
 /// What we can do.
 pub(super) const CAN: Capabilities<'static> = Capabilities {
     allow: &[Method::Invite, Method::Ack, Method::Cancel, Method::Bye, Method::Options, Method::Update, Method::Info],
-    supported: &[],
+    supported: &["timer"],
     accept: &["application/sdp", "multipart/mixed"],
 };
+
+/// The value of Supported.
+pub(super) const SUPPORTED: &str = "timer";
 
 /// The value of Allow.
 pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO";
@@ -33,6 +37,8 @@ fn is_ours(name: &str) -> bool {
             | Name::ContentType
             | Name::Require
             | Name::Supported
+            | Name::SessionExpires
+            | Name::MinSe
     )
 }
 
@@ -87,6 +93,23 @@ macro_rules! builder {
 
 builder!(Request);
 builder!(Response);
+
+/// A request inside a dialog that may renew the session says for how long.
+pub(super) fn renewing(request: Request, refresh: Option<Refresh>) -> Request {
+    let request = request.header(Name::Supported, SUPPORTED);
+    match refresh.and_then(|refresh| refresh.in_our_request()) {
+        Some(session) => request.header(Name::SessionExpires, session.text()),
+        None => request,
+    }
+}
+
+/// A 2xx that agrees to their session's life.
+pub(super) fn accepting(response: Response, accepted: Option<&Accepted>) -> Response {
+    let response = response.header(Name::Supported, SUPPORTED);
+    let Some((accepted, header)) = accepted.and_then(|accepted| Some((accepted, accepted.header?))) else { return response };
+    let response = response.header(Name::SessionExpires, header.text());
+    if accepted.is_required() { response.header(Name::Require, "timer") } else { response }
+}
 
 fn write_reason(reason: &Reason) -> String {
     let Reason { protocol, cause, text } = reason;

@@ -6,8 +6,9 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::early::MAX_FORKS;
+use super::refresh::{Refresh, Sign};
 use super::{Dialog, Forks, early_of};
-use crate::sip::leg::{EarlyDialogId, InDialog, Reason, RequestId};
+use crate::sip::leg::{Body, EarlyDialogId, InDialog, Reason, RequestId};
 use crate::sip::msg::{Message, SipCallId, Uri};
 use crate::sip::target::Address;
 use crate::sip::transaction::TransactionId;
@@ -55,6 +56,10 @@ pub struct LegState {
     pub theirs: Vec<Theirs>,
     /// Counts their requests.
     pub count: u64,
+    /// What is agreed on signs of life, once the call is answered.
+    pub refresh: Option<Refresh>,
+    /// Our description as they know it, kept only if signs of life need it.
+    pub described: Option<Body>,
     /// Client transactions that still tell this leg something.
     pub clients: u32,
 }
@@ -135,6 +140,12 @@ pub struct Inviting {
     pub request_uri: Uri,
     /// Whether it carried an offer.
     pub offered: bool,
+    /// Where it goes.
+    pub to: Address,
+    /// It as it was sent, to be sent again with what the far end misses.
+    pub sent: Bytes,
+    /// How often it was.
+    pub times: u8,
     /// The early dialogs.
     pub forks: Forks,
     /// Whether we have given up.
@@ -196,6 +207,8 @@ pub struct Mine {
     pub id: RequestId,
     /// What it is.
     pub method: InDialog,
+    /// The offer it carries.
+    pub body: Option<Body>,
     /// Whether it carries an offer.
     pub offers: bool,
     /// Its transaction.
@@ -282,6 +295,18 @@ impl LegState {
             theirs.early = None;
         }
         self.theirs.extract_if(.., |theirs| theirs.early.is_some()).collect()
+    }
+
+    /// Our description is this now. Kept only where a sign of life has to repeat it.
+    pub fn describe(&mut self, body: Option<&Body>) {
+        let is_needed = self.refresh.is_some_and(|refresh| refresh.is_ours && refresh.sign() == Sign::Reinvite);
+        match body {
+            // A copy: the bytes may be a piece of a whole datagram.
+            Some(body) if is_needed => {
+                self.described = Some(Body { content_type: body.content_type.clone(), bytes: Bytes::copy_from_slice(&body.bytes) });
+            }
+            _ => {}
+        }
     }
 
     /// Whether nothing is left to do or to wait for.

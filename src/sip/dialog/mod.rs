@@ -2,6 +2,7 @@
 
 pub mod early;
 pub mod invite;
+pub mod refresh;
 pub mod route;
 
 use bytes::Bytes;

@@ -73,6 +73,7 @@ impl Bench {
             strangers: Strangers::Refuse,
             scanners: vec!["friendly-scanner".into()],
             max_legs: 100,
+            session_secs: 1800,
             stranger_requests: 100,
         };
         change(&mut settings);

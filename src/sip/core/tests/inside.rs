@@ -207,8 +207,12 @@ fn updates_with_offers_never_overlap() {
     bench.hear(PEER, &in_dialog("UPDATE", 2, &ok, "z9hG4bKup000001", DESCRIBED));
     assert_eq!(status(&bench.last()), 491);
     bench.hear(PEER, &in_dialog("UPDATE", 3, &ok, "z9hG4bKup000002", "Contact: <sip:bob@198.51.100.1>"));
+    assert_eq!(status(&bench.last()), 200, "without a description it is a sign of life");
+    let update = bench.sent.iter().find(|sent| sent.text.starts_with("UPDATE ")).unwrap().text.clone();
+    bench.hear(PEER, &reply(&update, "200 OK", "", "Contact: <sip:bob@198.51.100.1>\n", "agreed"));
+    bench.hear(PEER, &in_dialog("UPDATE", 4, &ok, "z9hG4bKup000003", DESCRIBED));
     asked(&mut bench);
-    bench.hear(PEER, &in_dialog("UPDATE", 4, &ok, "z9hG4bKup000003", ""));
+    bench.hear(PEER, &in_dialog("UPDATE", 5, &ok, "z9hG4bKup000004", DESCRIBED));
     assert_eq!(status(&bench.last()), 500);
 }
 

@@ -117,6 +117,7 @@ impl World {
                 strangers: Strangers::Refuse,
                 scanners: vec![],
                 max_legs: 1000,
+                session_secs: 1800,
                 stranger_requests: 100,
             };
             let mut core = Core::new(settings, Random::seeded(seed ^ u64::from(address.is_ipv4()) ^ address.ip().to_string().len() as u64));
