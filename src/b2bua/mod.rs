@@ -97,7 +97,7 @@ async fn take_calls(board: Arc<Board>, mut incoming: mpsc::Receiver<Incoming>) {
 
 /// Gives the call a task of its own.
 async fn take_call(board: &Arc<Board>, call: Incoming, refused: Option<crate::types::Refusal>) {
-    match board.trunks.identify(call.invite.source) {
+    match board.trunks.get(call.invite.trunk).filter(|trunk| trunk.enabled) {
         Some(trunk) => drop(tokio::spawn(run::run(board.clone(), trunk, call, refused))),
         // The trunk went away between the endpoint's look and ours.
         None => call.leg.refuse(403, "", vec![]).await,

@@ -15,13 +15,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::dialog::invite::{LegState, Parting, Stage};
-use super::dialog::{tag_family, tag_text};
+use super::dialog::{Dialog, tag_family, tag_text};
 use super::endpoint::{Source, SourcePolicy, Strangers};
 use super::leg::{Command, Invite, LegEvent, LegId, OutgoingInvite, RequestId, StoredDialog};
 use super::msg::{BRANCH_COOKIE, Host, Message, Status, Tag, Via};
 use super::overload::Gate;
 use super::target::Address;
 use super::transaction::{Intervals, Keys, Letter, Timers, TransactionId, Transactions, User};
+use super::transport::Transport;
 use crate::types::{Moment, Random};
 use inside::Asking;
 
@@ -49,6 +50,22 @@ pub enum Input {
     Sources(Arc<dyn SourcePolicy>),
     /// What this transaction sent could not leave.
     NotSent(TransactionId),
+    /// The far end of a connection has proved who it is.
+    Proved {
+        /// The socket it belongs to.
+        socket: usize,
+        /// Its far end.
+        source: SocketAddr,
+        /// The names of its certificate.
+        names: Arc<[String]>,
+    },
+    /// A connection is gone: what waits for an answer by it waits in vain.
+    Closed {
+        /// The socket it belonged to.
+        socket: usize,
+        /// Its far end.
+        source: SocketAddr,
+    },
     /// Nothing but time has passed.
     Tick,
 }
@@ -66,6 +83,15 @@ pub enum Output {
         bytes: Bytes,
         /// Who is told, by [`Input::NotSent`], if it cannot leave.
         transaction: Option<TransactionId>,
+    },
+    /// What is for `listens` may go by the connection to `source`: its far end asked for that (RFC 5923).
+    Alias {
+        /// The socket the connection belongs to.
+        socket: usize,
+        /// Its far end.
+        source: SocketAddr,
+        /// Where that listens.
+        listens: SocketAddr,
     },
     /// A new call for the switchboard.
     Offer {
@@ -97,18 +123,34 @@ pub enum Output {
 pub struct Local {
     /// What others know it as.
     pub advertised: SocketAddr,
+    /// What is spoken there.
+    pub transport: Transport,
     host: Host,
     sent_by: String,
     contact: String,
 }
 
 impl Local {
-    /// An address that others know as `advertised`.
+    /// A UDP address that others know as `advertised`.
     pub fn new(advertised: SocketAddr) -> Self {
+        Self::over(Transport::Udp, advertised)
+    }
+
+    /// An address of this transport that others know as `advertised`.
+    pub fn over(transport: Transport, advertised: SocketAddr) -> Self {
         let host = Host::from(advertised.ip());
         let sent_by = format!("{host}:{}", advertised.port());
-        let contact = format!("<sip:{sent_by}>");
-        Self { advertised, host, sent_by, contact }
+        let contact = match transport {
+            Transport::Udp => format!("<sip:{sent_by}>"),
+            Transport::Tcp | Transport::Tls => format!("<sip:{sent_by};transport={transport}>"),
+        };
+        Self { advertised, transport, host, sent_by, contact }
+    }
+
+    /// The beginning of our Via: `alias` offers the connection for requests the other way (RFC 5923).
+    fn via(&self) -> String {
+        let alias = if self.transport.is_reliable() { ";alias" } else { "" };
+        format!("SIP/2.0/{} {};rport{alias}", self.transport.in_via(), self.sent_by)
     }
 }
 
@@ -188,6 +230,8 @@ pub struct Core {
     timers: Timers<Alarm>,
     out: VecDeque<Output>,
     policy: Option<Arc<dyn SourcePolicy>>,
+    /// Who the far ends of connections have proved to be.
+    proved: HashMap<(usize, SocketAddr), Arc<[String]>>,
     gate: Gate,
     next_leg: u64,
     ended: Vec<(User, TransactionId)>,
@@ -208,6 +252,7 @@ impl Core {
             timers: Timers::new(),
             out: VecDeque::new(),
             policy: None,
+            proved: HashMap::new(),
             next_leg: 0,
             ended: Vec::new(),
         }
@@ -227,6 +272,8 @@ impl Core {
             Input::Bye(stored) => self.bye_stored(&stored),
             Input::Sources(policy) => self.policy = Some(policy),
             Input::NotSent(transaction) => self.not_sent(transaction),
+            Input::Proved { socket, source, names } => drop(self.proved.insert((socket, source), names)),
+            Input::Closed { socket, source } => self.closed(socket, source),
             Input::Tick => {}
         }
         self.settle();
@@ -301,18 +348,18 @@ impl Core {
     }
 
     fn datagram(&mut self, socket: usize, source: SocketAddr, bytes: Bytes) {
-        if self.gate.is_silenced(source.ip(), self.now) && self.classify(source) == Source::Stranger {
+        if self.gate.is_silenced(source.ip(), self.now) && self.classify(socket, source) == Source::Stranger {
             return;
         }
         match Message::parse(bytes) {
             Ok(message) if message.is_request() => self.request(socket, source, message),
-            Ok(message) => self.response(source, &message),
+            Ok(message) => self.response(socket, source, &message),
             Err(fault) => {
                 let Some(response) = fault.response_to(source) else { return };
-                let known = self.classify(source) != Source::Stranger;
+                let known = self.classify(socket, source) != Source::Stranger;
                 if known || (self.gate.admit(source.ip(), self.now) && self.settings.strangers == Strangers::Refuse) {
-                    let to = fault.via().map_or(source, |via| response_target(&via, source));
-                    self.send(socket, Address::Socket(to), response.encode(), None);
+                    let to = fault.via().map_or(Address::Socket(source), |via| self.answer_to(socket, &via, source));
+                    self.send(socket, to, response.encode(), None);
                 }
             }
         }
@@ -362,30 +409,65 @@ impl Core {
         self.out.push_back(Output::Send { socket, to, bytes, transaction });
     }
 
-    fn classify(&self, source: SocketAddr) -> Source {
-        self.policy.as_ref().map_or(Source::Stranger, |policy| policy.classify(source))
+    fn classify(&self, socket: usize, source: SocketAddr) -> Source {
+        let Some(policy) = &self.policy else { return Source::Stranger };
+        match self.proved.get(&(socket, source)) {
+            Some(names) => policy.classify_proved(source, names),
+            None if self.transport(socket).is_reliable() => policy.classify(SocketAddr::new(source.ip(), 0)),
+            None => policy.classify(source),
+        }
+    }
+
+    /// Whether an address may connect: neither too noisy nor, if `room` is short, a stranger.
+    pub fn is_welcome(&self, socket: usize, source: SocketAddr, room: bool) -> bool {
+        let is_trunk = self.classify(socket, source) != Source::Stranger;
+        is_trunk || (room && !self.gate.is_silenced(source.ip(), self.now))
+    }
+
+    /// What is spoken at a socket.
+    fn transport(&self, socket: usize) -> Transport {
+        self.settings.locals.get(socket).map_or(Transport::Udp, |local| local.transport)
     }
 
     /// Whether an address may speak in a leg: its own, or any of its trunk's.
-    fn may_speak(&self, leg: &LegState, source: SocketAddr) -> bool {
-        leg.peer == Some(source.ip()) || (leg.trunk.is_some() && self.classify(source) == leg.trunk.map_or(Source::Stranger, Source::Trunk))
+    fn may_speak(&self, leg: &LegState, socket: usize, source: SocketAddr) -> bool {
+        leg.peer == Some(source.ip())
+            || (leg.trunk.is_some() && self.classify(socket, source) == leg.trunk.map_or(Source::Stranger, Source::Trunk))
     }
 
     /// A fresh branch: its number and the Via that carries it.
     fn via(&mut self, socket: usize) -> (u64, String) {
         let number = self.chance.u64();
-        (number, format!("SIP/2.0/UDP {};rport;branch={BRANCH_COOKIE}{}", self.settings.locals[socket].sent_by, tag_text(number)))
+        (number, format!("{};branch={BRANCH_COOKIE}{}", self.settings.locals[socket].via(), tag_text(number)))
     }
 
     fn fresh_tag(&mut self) -> u64 {
         self.chance.u64()
     }
 
-    /// The socket that speaks to an address: the first of its family.
-    fn socket_for(&self, to: &Address) -> Option<usize> {
-        match to {
-            Address::Socket(to) => self.settings.locals.iter().position(|local| local.advertised.is_ipv4() == to.is_ipv4()),
-            Address::Name(_) => (!self.settings.locals.is_empty()).then_some(0),
+    /// The socket that speaks to an address over a transport: the first of its family.
+    fn socket_for(&self, to: &Address, transport: Transport) -> Option<usize> {
+        self.settings
+            .locals
+            .iter()
+            .position(|local| local.transport == transport && ip_of(to).is_none_or(|ip| local.advertised.is_ipv4() == ip.is_ipv4()))
+    }
+
+    /// The socket for a request in a leg's dialog: another one than the leg's if its next stop asks for another transport. A next stop
+    /// that asks for none gets what the leg speaks already.
+    fn socket_in(&self, leg: &LegState, dialog: &Dialog) -> usize {
+        let wanted = dialog.transport().filter(|wanted| *wanted != self.transport(leg.socket));
+        let Some((wanted, hop)) = wanted.zip(dialog.hop()) else { return leg.socket };
+        self.socket_for(&hop, wanted).unwrap_or(leg.socket)
+    }
+
+    /// Where a response goes: back by its connection, or as RFC 3261 §18.2.2 and RFC 3581 §4 have it over UDP.
+    fn answer_to(&self, socket: usize, via: &Via, source: SocketAddr) -> Address {
+        let transport = self.transport(socket);
+        if transport.is_reliable() {
+            Address::Back { flow: source, open: SocketAddr::new(source.ip(), via.port().unwrap_or(transport.usual_port())) }
+        } else {
+            Address::Socket(response_target(via, source))
         }
     }
 
@@ -402,7 +484,7 @@ fn response_target(via: &Via, source: SocketAddr) -> SocketAddr {
 /// The address family of literal peers.
 fn ip_of(address: &Address) -> Option<IpAddr> {
     match address {
-        Address::Socket(socket) => Some(socket.ip()),
+        Address::Socket(socket) | Address::Back { flow: socket, .. } => Some(socket.ip()),
         Address::Name(_) => None,
     }
 }

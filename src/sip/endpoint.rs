@@ -98,8 +98,20 @@ pub enum Source {
 
 /// Tells trunks from strangers. Asked for every request that belongs to no call, so it must be quick.
 pub trait SourcePolicy: Send + Sync {
-    /// Who this address is.
+    /// Who this address is. Of a connection the port is 0: it tells nothing.
     fn classify(&self, source: SocketAddr) -> Source;
+
+    /// Who this address is that has shown a certificate, which we believe, of these names.
+    fn classify_proved(&self, source: SocketAddr, names: &[String]) -> Source {
+        let _ = names;
+        self.classify(SocketAddr::new(source.ip(), 0))
+    }
+
+    /// Whose certificate the TLS server at this address must show; none means the address's own.
+    fn server_name(&self, address: SocketAddr) -> Option<String> {
+        let _ = address;
+        None
+    }
 }
 
 /// Everything the endpoint's task may be told.

@@ -10,6 +10,8 @@ use tokio::sync::mpsc;
 use super::dialog::{TAG_LENGTH, early_tag, tag_number, tag_text};
 use super::endpoint::Order;
 use super::msg::{HeaderLine, Message, Name};
+use super::transport::Transport;
+use crate::types::TrunkId;
 
 /// Events a leg may have waiting. A switchboard task that lets them pile up higher loses its leg: it is hung up.
 pub const EVENT_QUEUE: usize = 64;
@@ -104,6 +106,19 @@ pub enum Target {
     Address(SocketAddr),
     /// This host, looked up when the INVITE leaves; 5060 unless a port is given.
     Host(String, Option<u16>),
+    /// This address, by this transport.
+    Hop(Hop),
+}
+
+/// The next stop of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hop {
+    /// How it goes there.
+    pub transport: Transport,
+    /// Where it goes.
+    pub address: SocketAddr,
+    /// What is too long for a datagram goes by TCP, as RFC 3261 §18.1.1 has it; back to UDP if nobody listens there.
+    pub by_size: bool,
 }
 
 /// A new call of a known source: what it asks, and the leg to answer it with.
@@ -118,8 +133,12 @@ pub struct Incoming {
 /// What the INVITE said.
 #[derive(Debug, Clone)]
 pub struct Invite {
-    /// Where the datagram came from: a known source.
+    /// Where it came from: a known source.
     pub source: SocketAddr,
+    /// How it came.
+    pub transport: Transport,
+    /// Whose source that is.
+    pub trunk: TrunkId,
     /// The Request-URI as it came.
     pub request_uri: String,
     /// The From header as it came, without its tag.
@@ -142,11 +161,13 @@ pub struct Invite {
 const MAX_FORWARDS: u8 = 70;
 
 impl Invite {
-    pub(crate) fn new(source: SocketAddr, request: &Message, body: Option<Body>) -> Self {
+    pub(crate) fn new(source: SocketAddr, transport: Transport, trunk: TrunkId, request: &Message, body: Option<Body>) -> Self {
         let is_plain = request.all().all(|line| line.text().is_some_and(|text| !text.contains(['\r', '\n'])));
         let opened = (!is_plain).then(|| request.all().map(|line| (name_of(line), open(line.value()))).collect());
         Self {
             source,
+            transport,
+            trunk,
             request_uri: request.request_uri().map(ToString::to_string).unwrap_or_default(),
             from: without_tag(request.get(Name::From).unwrap_or_default()),
             to: open(request.get(Name::To).unwrap_or_default()),
@@ -346,6 +367,8 @@ pub struct StoredDialog {
     pub(crate) routes: Vec<String>,
     pub(crate) cseq: u32,
     pub(crate) next_hop: SocketAddr,
+    #[serde(default)]
+    pub(crate) transport: Transport,
 }
 
 impl StoredDialog {

@@ -14,9 +14,11 @@ pub(crate) mod net;
 pub(crate) mod overload;
 pub(crate) mod target;
 pub(crate) mod transaction;
+pub mod transport;
 
 pub use endpoint::{Config, Endpoint, Source, SourcePolicy, Strangers, Tables};
 pub use leg::{
-    Body, ByWhom, EarlyDialogId, Header, InDialog, Incoming, Invite, Leg, LegEvent, LegId, OutgoingInvite, Reason, RequestId, StoredDialog,
-    Target,
+    Body, ByWhom, EarlyDialogId, Header, Hop, InDialog, Incoming, Invite, Leg, LegEvent, LegId, OutgoingInvite, Reason, RequestId,
+    StoredDialog, Target,
 };
+pub use transport::Transport;

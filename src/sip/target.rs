@@ -32,6 +32,13 @@ pub struct HostPort {
 pub enum Address {
     /// To this socket.
     Socket(SocketAddr),
+    /// Back by the connection to `flow`; if that is gone, by a new one to `open` (RFC 3261 §18.2.2).
+    Back {
+        /// The far end of the connection a request came by.
+        flow: SocketAddr,
+        /// Where its sender listens.
+        open: SocketAddr,
+    },
     /// To wherever this name points now.
     Name(HostPort),
 }

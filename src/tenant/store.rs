@@ -63,17 +63,19 @@ pub async fn create(tx: &mut AnyConnection, tenant: &Tenant) -> Result<(), sqlx:
 
 /// Another slug, name, home, other caps, or switched off.
 pub async fn update(tx: &mut AnyConnection, tenant: &Tenant) -> Result<(), sqlx::Error> {
-    sqlx::query("update tenant set slug = $2, name = $3, home_country = $4, enabled = $5, max_calls = $6, spend_cap_micros = $7 where id = $1")
-        .bind(tenant.id.to_string())
-        .bind(&tenant.slug)
-        .bind(&tenant.name)
-        .bind(tenant.home_country.map(|country| country.to_string()))
-        .bind(i64::from(tenant.enabled))
-        .bind(tenant.caps.max_calls.map(i64::from))
-        .bind(tenant.caps.spend_cap.map(Micros::get))
-        .execute(tx)
-        .await
-        .map(drop)
+    sqlx::query(
+        "update tenant set slug = $2, name = $3, home_country = $4, enabled = $5, max_calls = $6, spend_cap_micros = $7 where id = $1",
+    )
+    .bind(tenant.id.to_string())
+    .bind(&tenant.slug)
+    .bind(&tenant.name)
+    .bind(tenant.home_country.map(|country| country.to_string()))
+    .bind(i64::from(tenant.enabled))
+    .bind(tenant.caps.max_calls.map(i64::from))
+    .bind(tenant.caps.spend_cap.map(Micros::get))
+    .execute(tx)
+    .await
+    .map(drop)
 }
 
 fn tenant(row: &AnyRow) -> Result<Tenant, sqlx::Error> {

@@ -40,7 +40,7 @@ impl Core {
             leg.local = Bytes::copy_from_slice(offered.request.to().with_tag(&Tag::new(tag_text(tag))).as_bytes());
         }
         let (transaction, cseq) = (offered.transaction, offered.request.cseq().number);
-        let to = super::response_target(&offered.request.via(), offered.source);
+        let to = self.answer_to(leg.socket, &offered.request.via(), offered.source);
         self.respond(transaction, Status::OK, response.clone());
         if let Some(dialog) = &mut leg.dialog {
             dialog.described = true;
@@ -49,7 +49,7 @@ impl Core {
         self.session_accepted(id, leg, accepted.refresh, body);
         let refused = leg.confirm(early);
         self.drop_these(refused);
-        self.await_ack(id, leg, Unacked { cseq, request: None, response, to, interval: self.settings.intervals.t1 });
+        self.await_ack(id, leg, Unacked { cseq, request: None, response, socket: leg.socket, to, interval: self.settings.intervals.t1 });
     }
 
     /// Repeats a 2xx until its ACK comes: whatever the transport, because the ACK is the caller's own and goes end to end.
@@ -63,19 +63,19 @@ impl Core {
     pub(super) fn repeat_answer(&mut self, id: LegId, leg: &mut LegState, cseq: u32, again: bool) {
         let intervals = self.settings.intervals;
         let Some(unacked) = leg.unacked.iter_mut().find(|unacked| unacked.cseq == cseq) else { return };
-        let (bytes, to) = (unacked.response.clone(), unacked.to);
+        let (bytes, socket, to) = (unacked.response.clone(), unacked.socket, unacked.to.clone());
         if again {
             unacked.interval = intervals.doubled(unacked.interval);
             self.timers.arm(self.now + unacked.interval, Alarm::Leg(id, LegAlarm::Repeat(cseq)));
         }
-        self.send(leg.socket, crate::sip::target::Address::Socket(to), bytes, None);
+        self.send(socket, to, bytes, None);
     }
 
     /// The INVITE came again after its 2xx, which therefore goes again, outside its rhythm.
     pub(super) fn repeat_unacked(&mut self, leg: &mut LegState, request: Option<RequestId>) {
         if let Some(unacked) = leg.unacked.iter().find(|unacked| unacked.request == request) {
-            let (bytes, to) = (unacked.response.clone(), unacked.to);
-            self.send(leg.socket, crate::sip::target::Address::Socket(to), bytes, None);
+            let (bytes, socket, to) = (unacked.response.clone(), unacked.socket, unacked.to.clone());
+            self.send(socket, to, bytes, None);
         }
     }
 

@@ -8,32 +8,21 @@ use super::{Alarm, Core, Departure, Kind, Output};
 use crate::sip::dialog::invite::{AckDue, Cancel, Inviting, LegState, SentAck, Stage};
 use crate::sip::dialog::{Dialog, Forks, route, tag_family, tag_text};
 use crate::sip::endpoint::Source;
-use crate::sip::leg::{Body, ByWhom, EarlyDialogId, LegEvent, LegId, OutgoingInvite, Reason, Target};
+use crate::sip::leg::{Body, ByWhom, EarlyDialogId, Hop, LegEvent, LegId, OutgoingInvite, Reason, Target};
 use crate::sip::msg::{CSeq, Message, Method, Name, NameAddr, Request, SipCallId, Status, Tag, Uri};
 use crate::sip::target::{Address, HostPort};
 use crate::sip::transaction::{Letter, Machine, TransactionId, User};
+use crate::sip::transport::{DATAGRAM_REQUEST_BYTES, Transport};
 
 /// Early dialog numbers start here for answers that had not rung.
 const NO_EARLY: EarlyDialogId = EarlyDialogId::FIRST;
 
 impl Core {
     pub(super) fn invite(&mut self, id: LegId, invite: &OutgoingInvite) {
-        let read =
-            || Some((invite.request_uri.parse::<Uri>().ok()?, invite.from.parse::<NameAddr>().ok()?, invite.to.parse::<NameAddr>().ok()?));
-        let to = match &invite.target {
-            Target::Address(address) => Address::Socket(*address),
-            Target::Host(host, port) => {
-                let port = port.unwrap_or(route::SIP_PORT);
-                host.parse().map_or_else(
-                    |_| Address::Name(HostPort { host: host.to_ascii_lowercase().into(), port }),
-                    |ip| Address::Socket(SocketAddr::new(ip, port)),
-                )
-            }
-        };
-        let (Some((request_uri, from, far)), Some(socket)) = (read(), self.socket_for(&to)) else {
+        let Some(leg) = self.inviting(id, invite) else {
             let event = LegEvent::Refused {
                 status: Status::SERVICE_UNAVAILABLE.code(),
-                phrase: "Cannot be sent: a URI cannot be read, or no address of its family is listened on".to_owned(),
+                phrase: "Cannot be sent: a URI cannot be read, or no address of its family and transport is listened on".to_owned(),
                 retry_after: None,
                 reason: None,
                 by: ByWhom::Local,
@@ -42,34 +31,69 @@ impl Core {
             self.out.push_back(Output::End { leg: id });
             return;
         };
+        self.add_leg(id, leg);
+    }
+
+    /// Sends an INVITE; the leg that waits for what it brings.
+    fn inviting(&mut self, id: LegId, invite: &OutgoingInvite) -> Option<LegState> {
+        let hop = match &invite.target {
+            Target::Hop(hop) => *hop,
+            Target::Address(address) => Hop { transport: Transport::Udp, address: *address, by_size: false },
+            // The address is not known yet: only its family and transport are looked at.
+            Target::Host(..) => Hop { transport: Transport::Udp, address: self.settings.locals.first()?.advertised, by_size: false },
+        };
+        let to = match &invite.target {
+            Target::Hop(Hop { address, .. }) | Target::Address(address) => Address::Socket(*address),
+            Target::Host(host, port) => {
+                let port = port.unwrap_or(route::SIP_PORT);
+                host.parse().map_or_else(
+                    |_| Address::Name(HostPort { host: host.to_ascii_lowercase().into(), port }),
+                    |ip| Address::Socket(SocketAddr::new(ip, port)),
+                )
+            }
+        };
+        let socket = self.socket_for(&to, hop.transport)?;
+        let (request_uri, far) = (invite.request_uri.parse::<Uri>().ok()?, invite.to.parse::<NameAddr>().ok()?);
         let tag = self.fresh_tag();
-        let local = from.with_tag(&Tag::new(tag_text(tag)));
+        let local = invite.from.parse::<NameAddr>().ok()?.with_tag(&Tag::new(tag_text(tag)));
         let call_id = format!("{}{}", tag_text(self.chance.u64()), tag_text(self.chance.u64()));
         let (branch, via) = self.via(socket);
-        let bytes = Request::new(&Method::Invite, &request_uri)
-            .header(Name::Via, via.as_str())
-            .header(Name::MaxForwards, u32::from(invite.max_forwards))
-            .header(Name::From, &local)
-            .header(Name::To, &far)
-            .header(Name::CallId, call_id.as_str())
-            .header(Name::CSeq, CSeq { number: 1, method: Method::Invite })
-            .header(Name::Contact, self.settings.locals[socket].contact.as_str())
-            .header(Name::Allow, ALLOW)
-            .header(Name::Supported, SUPPORTED)
-            .header(Name::SessionExpires, self.settings.session_secs)
-            .add(&invite.headers)
-            .carry(invite.body.as_ref())
-            .encode();
+        let session_secs = self.settings.session_secs;
+        let write = |contact: &str, via: &str| {
+            Request::new(&Method::Invite, &request_uri)
+                .header(Name::Via, via)
+                .header(Name::MaxForwards, u32::from(invite.max_forwards))
+                .header(Name::From, &local)
+                .header(Name::To, &far)
+                .header(Name::CallId, call_id.as_str())
+                .header(Name::CSeq, CSeq { number: 1, method: Method::Invite })
+                .header(Name::Contact, contact)
+                .header(Name::Allow, ALLOW)
+                .header(Name::Supported, SUPPORTED)
+                .header(Name::SessionExpires, session_secs)
+                .add(&invite.headers)
+                .carry(invite.body.as_ref())
+                .encode()
+        };
+        let mut leaves = (socket, branch, write(&self.settings.locals[socket].contact, &via));
+        let is_long = hop.by_size && hop.transport == Transport::Udp && leaves.2.len() > DATAGRAM_REQUEST_BYTES;
+        let stream = self.socket_for(&to, Transport::Tcp).filter(|_| is_long);
+        if let Some(stream) = stream {
+            let (branch, via) = self.via(stream);
+            leaves = (stream, branch, write(&self.settings.locals[stream].contact, &via));
+        }
+        let (socket, branch, bytes) = leaves;
         let trunk = match &to {
-            Address::Socket(address) => match self.classify(*address) {
+            Address::Socket(address) => match self.classify(socket, *address) {
                 Source::Trunk(trunk) => Some(trunk),
                 Source::Stranger => None,
             },
-            Address::Name(_) => None,
+            Address::Back { .. } | Address::Name(_) => None,
         };
         let peer = super::ip_of(&to);
         let (sent, kept_to) = (bytes.clone(), to.clone());
         let transaction = self.start_client(None, User::Invite(id), Departure { socket, to, branch, bytes, kind: Kind::Invite });
+        let by_udp = stream.map(|_| Box::new(OutgoingInvite { target: Target::Address(hop.address), ..invite.clone() }));
         let inviting = Inviting {
             transaction,
             request_uri: request_uri.detach(),
@@ -79,8 +103,9 @@ impl Core {
             times: 1,
             forks: Forks::default(),
             cancel: Cancel::No,
+            by_udp,
         };
-        let leg = LegState {
+        Some(LegState {
             is_caller: true,
             call_id: SipCallId::new(call_id),
             tag,
@@ -101,8 +126,7 @@ impl Core {
             refresh: None,
             described: None,
             clients: 1,
-        };
-        self.add_leg(id, leg);
+        })
     }
 
     pub(super) fn invite_response(
@@ -110,20 +134,20 @@ impl Core {
         id: LegId,
         leg: &mut LegState,
         transaction: TransactionId,
-        source: SocketAddr,
+        (socket, source): (usize, SocketAddr),
         response: &Message,
     ) {
         let Some(status) = response.status() else { return };
         if leg.peer.is_none() {
             leg.peer = Some(source.ip());
-            if let (None, Source::Trunk(trunk)) = (leg.trunk, self.classify(source)) {
+            if let (None, Source::Trunk(trunk)) = (leg.trunk, self.classify(socket, source)) {
                 leg.trunk = Some(trunk);
             }
         }
         if status.is_provisional() {
             self.invite_progress(id, leg, status, response);
         } else if status.is_success() {
-            self.invite_answered(id, leg, transaction, source, response);
+            self.invite_answered(id, leg, transaction, (socket, source), response);
         } else if status == Status::SESSION_INTERVAL_TOO_SMALL && self.invite_for_longer(id, leg, response) {
             // It is on its way again.
         } else if let Stage::Inviting(_) = leg.stage {
@@ -161,12 +185,19 @@ impl Core {
         self.tell(id, leg, LegEvent::Progress { status: status.code(), early, body });
     }
 
-    fn invite_answered(&mut self, id: LegId, leg: &mut LegState, transaction: TransactionId, source: SocketAddr, response: &Message) {
+    fn invite_answered(
+        &mut self,
+        id: LegId,
+        leg: &mut LegState,
+        transaction: TransactionId,
+        (socket, source): (usize, SocketAddr),
+        response: &Message,
+    ) {
         let remote_tag = response.to_tag().unwrap_or("");
         if let Some(ack) = leg.acks.iter().find(|ack| ack.transaction == transaction && ack.remote_tag.as_ref() == remote_tag) {
             // RFC 3261 §13.2.2.4: a 2xx that comes again wants its ACK again.
-            let (to, bytes) = (ack.to.clone(), ack.bytes.clone());
-            return self.send(leg.socket, to, bytes, None);
+            let (socket, to, bytes) = (ack.socket, ack.to.clone(), ack.bytes.clone());
+            return self.send(socket, to, bytes, None);
         }
         let is_same = leg.dialog.as_ref().is_some_and(|dialog| dialog.remote_tag.as_ref() == remote_tag);
         if is_same && leg.ack_due.is_some_and(|due| due.transaction == transaction) {
@@ -190,7 +221,7 @@ impl Core {
         dialog.described = true;
         let refused = leg.confirm(known);
         self.drop_these(refused);
-        let stored = stored(leg, &dialog, source);
+        let stored = stored(leg, &dialog, source, self.transport(socket));
         leg.dialog = Some(dialog);
         leg.stage = Stage::Up;
         self.session_agreed(id, leg, response, sent);
@@ -223,12 +254,13 @@ impl Core {
 
     /// Sends the ACK to a 2xx by the leg's dialog, and keeps it for repeats.
     pub(super) fn acknowledge(&mut self, leg: &mut LegState, cseq: u32, transaction: TransactionId, body: Option<&Body>) {
-        let (_, via) = self.via(leg.socket);
+        let Some(socket) = leg.dialog.as_ref().map(|dialog| self.socket_in(leg, dialog)) else { return };
+        let (_, via) = self.via(socket);
         let Some(dialog) = &leg.dialog else { return };
         let Some((request, to)) = dialog.request(Method::Ack, cseq, &via, &leg.local, leg.call_id.as_str()) else { return };
         let bytes = request.carry(body).encode();
-        leg.acks.push(SentAck { transaction, remote_tag: dialog.remote_tag.clone(), to: to.clone(), bytes: bytes.clone() });
-        self.send(leg.socket, to, bytes, None);
+        leg.acks.push(SentAck { transaction, remote_tag: dialog.remote_tag.clone(), socket, to: to.clone(), bytes: bytes.clone() });
+        self.send(socket, to, bytes, None);
     }
 
     pub(super) fn ack_command(&mut self, leg: &mut LegState, body: Option<&Body>) {
@@ -263,7 +295,19 @@ impl Core {
 
     /// The INVITE brought no answer at all, or could not leave.
     pub(super) fn invite_failed(&mut self, id: LegId, leg: &mut LegState, by: ByWhom) {
-        let Stage::Inviting(_) = &leg.stage else { return };
+        let Stage::Inviting(inviting) = &mut leg.stage else { return };
+        if by == ByWhom::Transport
+            && inviting.cancel == Cancel::No
+            && let Some(invite) = inviting.by_udp.take()
+            && let Some(again) = self.inviting(id, &invite)
+        {
+            // RFC 3261 §18.1.1: nobody takes it by stream, so it goes as a long datagram.
+            self.tags.remove(&tag_family(leg.tag));
+            self.tags.insert(tag_family(again.tag), id);
+            // The end of the first transaction is still to be told.
+            *leg = LegState { clients: 2, ..again };
+            return;
+        }
         leg.stage = Stage::Leaving { bye: None };
         let status = if by == ByWhom::Timeout { Status::REQUEST_TIMEOUT } else { Status::SERVICE_UNAVAILABLE };
         let event = LegEvent::Refused { status: status.code(), phrase: status.reason().to_owned(), retry_after: None, reason: None, by };
@@ -284,11 +328,11 @@ impl Core {
     }
 
     fn send_bye(&mut self, leg: &mut LegState, dialog: &mut Dialog, reason: Option<&Reason>) {
-        let (branch, via) = self.via(leg.socket);
+        let socket = self.socket_in(leg, dialog);
+        let (branch, via) = self.via(socket);
         let cseq = dialog.next_cseq();
         let Some((request, to)) = dialog.request(Method::Bye, cseq, &via, &leg.local, leg.call_id.as_str()) else { return };
         let Some(id) = self.tags.get(&tag_family(leg.tag)).copied() else { return };
-        let socket = leg.socket;
         let bytes = request.reason(reason).encode();
         self.start_client(Some(leg), User::Parting(id), Departure { socket, to, branch, bytes, kind: Kind::Other });
     }

@@ -211,9 +211,10 @@ impl Core {
             dialog.refresh(&theirs.request);
         }
         if is_invite {
-            let to = super::response_target(&theirs.request.via(), theirs.source);
+            let socket = self.transactions.get(transaction).map_or(leg.socket, |transaction| transaction.socket);
+            let to = self.answer_to(socket, &theirs.request.via(), theirs.source);
             let cseq = theirs.request.cseq().number;
-            self.await_ack(id, leg, Unacked { cseq, request: Some(request), response, to, interval: self.settings.intervals.t1 });
+            self.await_ack(id, leg, Unacked { cseq, request: Some(request), response, socket, to, interval: self.settings.intervals.t1 });
         }
     }
 
@@ -242,7 +243,8 @@ impl Core {
             let retry_after = Some(self.glare_delay(leg));
             return self.told_locally(id, leg, request, Status::REQUEST_PENDING, retry_after);
         }
-        let (branch, via) = self.via(leg.socket);
+        let socket = leg.dialog_in(early).map(|(_, dialog)| dialog.clone()).map_or(leg.socket, |dialog| self.socket_in(leg, &dialog));
+        let (branch, via) = self.via(socket);
         let (local, call_id) = (Self::local_in(leg, early), leg.call_id.clone());
         let verb = match method {
             InDialog::Reinvite => Method::Invite,
@@ -257,7 +259,7 @@ impl Core {
             return self.told_locally(id, leg, request, Status::NO_SUCH_CALL, None);
         };
         if method != InDialog::Info {
-            let contact = self.settings.locals[leg.socket].contact.as_str();
+            let contact = self.settings.locals[socket].contact.as_str();
             message = renewing(message.header(Name::Contact, contact), leg.refresh);
         }
         let is_invite = method == InDialog::Reinvite;
@@ -265,7 +267,6 @@ impl Core {
             message = message.header(Name::Allow, ALLOW);
         }
         let bytes = message.add(headers).carry(body).encode();
-        let socket = leg.socket;
         let transaction = self.start_client(
             Some(leg),
             User::Request(id, request),
@@ -356,8 +357,8 @@ impl Core {
     /// A 2xx to a re-INVITE that was told before or that nobody waits for: the ACK once more, or at all.
     fn late_reinvite_answer(&mut self, leg: &mut LegState, transaction: TransactionId, response: &Message) {
         if let Some(ack) = leg.acks.iter().find(|ack| ack.transaction == transaction) {
-            let (to, bytes) = (ack.to.clone(), ack.bytes.clone());
-            return self.send(leg.socket, to, bytes, None);
+            let (socket, to, bytes) = (ack.socket, ack.to.clone(), ack.bytes.clone());
+            return self.send(socket, to, bytes, None);
         }
         if leg.ack_due.is_none_or(|due| due.transaction != transaction) {
             self.acknowledge(leg, response.cseq().number, transaction, None);

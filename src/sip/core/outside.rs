@@ -12,6 +12,7 @@ use crate::sip::leg::{EarlyDialogId, Invite, LegId, StoredDialog};
 use crate::sip::msg::{Message, Method, Name, Response, SipCallId, Status, Tag, screen_request};
 use crate::sip::target::Address;
 use crate::sip::transaction::{Acts, Key, Machine, TransactionId, User};
+use crate::sip::transport::Transport;
 use crate::types::TrunkId;
 
 /// RFC 3261 §13.3.1.1: a ringing INVITE is reminded of every minute.
@@ -22,7 +23,7 @@ const BUSY_SECS: u32 = 5;
 impl Core {
     pub(super) fn request(&mut self, socket: usize, source: SocketAddr, request: Message) {
         match request.method() {
-            Method::Ack => return self.ack_request(source, &request),
+            Method::Ack => return self.ack_request(socket, source, &request),
             Method::Cancel => return self.cancel_request(socket, source, &request),
             _ => {}
         }
@@ -30,30 +31,34 @@ impl Core {
         if let Some(known) = self.transactions.find(Key::Server(key)) {
             return self.repeated(known);
         }
-        if let Some(leg) = self.leg_of(&request, source) {
+        if let Some(leg) = self.leg_of(&request, socket, source) {
             return self.with_leg(leg, |core, state| core.inside(leg, state, socket, source, &request));
         }
-        match self.classify(source) {
+        match self.classify(socket, source) {
+            Source::Trunk(trunk) if request.via().params().has("alias") => {
+                self.alias(socket, source, &request);
+                self.trunk_asks(socket, source, request, trunk);
+            }
             Source::Trunk(trunk) => self.trunk_asks(socket, source, request, trunk),
             Source::Stranger => self.stranger_asks(socket, source, &request),
         }
     }
 
     /// The leg whose dialog a request belongs to: our tag, their tag, the Call-ID and the address must all be right.
-    fn leg_of(&mut self, request: &Message, source: SocketAddr) -> Option<LegId> {
+    fn leg_of(&mut self, request: &Message, socket: usize, source: SocketAddr) -> Option<LegId> {
         let tag = tag_number(request.to_tag()?)?;
         let id = *self.tags.get(&tag_family(tag))?;
         let mut leg = self.legs.get_mut(&id).and_then(Option::take)?;
         let is_right = leg.call_id.as_str() == request.call_id()
             && leg.dialog_of(tag, request.from_tag().unwrap_or("")).is_some()
-            && self.may_speak(&leg, source);
+            && self.may_speak(&leg, socket, source);
         if let Some(place) = self.legs.get_mut(&id) {
             *place = Some(leg);
         }
         is_right.then_some(id)
     }
 
-    fn ack_request(&mut self, source: SocketAddr, request: &Message) {
+    fn ack_request(&mut self, socket: usize, source: SocketAddr, request: &Message) {
         let key = self.keys.server(request, &Method::Ack);
         if let Some(known) = self.transactions.find(Key::Server(key))
             && let Some(transaction) = self.transactions.get_mut(known)
@@ -61,10 +66,11 @@ impl Core {
             && machine.is_refused()
         {
             let mut acts = Acts::default();
-            machine.acknowledged(false, &self.settings.intervals, &mut acts);
+            let reliable = self.settings.locals[transaction.socket].transport.is_reliable();
+            machine.acknowledged(reliable, &self.settings.intervals, &mut acts);
             return self.perform(known, acts);
         }
-        if let Some(leg) = self.leg_of(request, source) {
+        if let Some(leg) = self.leg_of(request, socket, source) {
             self.with_leg(leg, |core, state| core.acknowledged(leg, state, request));
         }
     }
@@ -76,14 +82,12 @@ impl Core {
             return self.repeated(known);
         }
         let invite = self.transactions.find(Key::Server(self.keys.server(request, &Method::Invite)));
-        let found = invite.and_then(|id| self.transactions.get(id)).filter(|transaction| match &transaction.to {
-            Address::Socket(to) => to.ip() == source.ip(),
-            Address::Name(_) => false,
-        });
+        let found =
+            invite.and_then(|id| self.transactions.get(id)).filter(|transaction| super::ip_of(&transaction.to) == Some(source.ip()));
         let Some((user, is_open)) =
             found.map(|found| (found.user, matches!(&found.machine, Machine::ServerInvite(machine) if machine.is_proceeding())))
         else {
-            if self.classify(source) == Source::Stranger {
+            if self.classify(socket, source) == Source::Stranger {
                 return self.stranger_asks(socket, source, request);
             }
             return self.reject(socket, source, request, Status::NO_SUCH_CALL, &[]);
@@ -149,6 +153,15 @@ impl Core {
         }
     }
 
+    /// RFC 5923 §5: the far end of a connection offers it for what is for its listening address; believed of its own address only.
+    fn alias(&mut self, socket: usize, source: SocketAddr, request: &Message) {
+        let (transport, via) = (self.transport(socket), request.via());
+        if transport.is_reliable() && via.host().address() == Some(source.ip()) {
+            let listens = SocketAddr::new(source.ip(), via.port().unwrap_or(transport.usual_port()));
+            self.out.push_back(Output::Alias { socket, source, listens });
+        }
+    }
+
     fn is_scanner(&self, request: &Message) -> bool {
         request.text(Name::UserAgent).is_some_and(|agent| {
             let agent = agent.to_ascii_lowercase();
@@ -175,8 +188,8 @@ impl Core {
         if allow {
             response = response.header(Name::Allow, ALLOW);
         }
-        let to = super::response_target(&request.via(), source);
-        self.send(socket, Address::Socket(to), response.encode(), None);
+        let to = self.answer_to(socket, &request.via(), source);
+        self.send(socket, to, response.encode(), None);
     }
 
     /// Answers a request finally, in a transaction of its own.
@@ -200,7 +213,7 @@ impl Core {
         let id = LegId(self.next_leg);
         let tag = self.fresh_tag();
         let transaction = self.start_server(&request, User::Invite(id), socket, source, true);
-        let invite = Invite::new(source, &request, body_of(&request));
+        let invite = Invite::new(source, self.transport(socket), trunk, &request, body_of(&request));
         let leg = LegState {
             is_caller: false,
             call_id: SipCallId::new(request.call_id()),
@@ -223,7 +236,7 @@ impl Core {
             described: None,
             clients: 0,
         };
-        if let Some(stored) = leg.dialog.as_ref().map(|dialog| stored(&leg, dialog, source)) {
+        if let Some(stored) = leg.dialog.as_ref().map(|dialog| stored(&leg, dialog, source, self.transport(socket))) {
             self.out.push_back(Output::Offer { leg: id, invite: Box::new(invite), stored: Box::new(stored) });
         }
         self.timers.arm(self.now + REMIND, Alarm::Leg(id, LegAlarm::Remind));
@@ -235,7 +248,7 @@ impl Core {
         let Some((dialog, local, to)) = restored(stored) else {
             return tracing::warn!(sip.call_id = %stored.call_id, "A stored dialog cannot be read, so its far end is not hung up.");
         };
-        let Some(socket) = self.socket_for(&to) else { return };
+        let Some(socket) = self.socket_for(&to, stored.transport) else { return };
         let (branch, via) = self.via(socket);
         let Some((request, _)) = dialog.request(Method::Bye, dialog.local_cseq, &via, &local, &stored.call_id) else { return };
         let reason = crate::sip::leg::Reason::q850(41, "Temporary failure");
@@ -248,7 +261,7 @@ impl Core {
 const CSEQ_GAP: u32 = 10_000;
 
 /// What the books keep of a dialog.
-pub(super) fn stored(leg: &LegState, dialog: &Dialog, next_hop: SocketAddr) -> StoredDialog {
+pub(super) fn stored(leg: &LegState, dialog: &Dialog, next_hop: SocketAddr, transport: Transport) -> StoredDialog {
     StoredDialog {
         call_id: leg.call_id.as_str().to_owned(),
         local: String::from_utf8_lossy(&leg.local).into_owned(),
@@ -257,6 +270,7 @@ pub(super) fn stored(leg: &LegState, dialog: &Dialog, next_hop: SocketAddr) -> S
         routes: dialog.routes.iter().map(ToString::to_string).collect(),
         cseq: dialog.local_cseq,
         next_hop,
+        transport: dialog.transport().unwrap_or(transport),
     }
 }
 
@@ -272,7 +286,7 @@ fn restored(stored: &StoredDialog) -> Option<(Dialog, bytes::Bytes, Address)> {
     };
     let to = match crate::sip::dialog::route::way(&dialog.target, &dialog.routes)?.hop {
         Address::Name(_) => Address::Socket(stored.next_hop),
-        literal @ Address::Socket(_) => literal,
+        literal @ (Address::Socket(_) | Address::Back { .. }) => literal,
     };
     Some((dialog, stored.local.clone().into(), to))
 }

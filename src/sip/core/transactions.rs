@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 
-use super::{Alarm, Core, Departure, Kind, Output, response_target};
+use super::{Alarm, Core, Departure, Kind, Output};
 use crate::sip::dialog::invite::LegState;
 use crate::sip::leg::ByWhom;
 use crate::sip::msg::{Message, Method, Request, Response, Status, screen_response};
@@ -15,7 +15,7 @@ use crate::sip::transaction::{
 };
 
 impl Core {
-    pub(super) fn response(&mut self, source: SocketAddr, message: &Message) {
+    pub(super) fn response(&mut self, socket: usize, source: SocketAddr, message: &Message) {
         if !screen_response(message) {
             return;
         }
@@ -27,6 +27,7 @@ impl Core {
         let Some(transaction) = self.transactions.get_mut(id) else { return };
         let user = transaction.user;
         let mut acts = Acts::default();
+        let reliable = self.settings.locals[transaction.socket].transport.is_reliable();
         let intervals = &self.settings.intervals;
         let is_invite = *message.method() == Method::Invite;
         let news = match &mut transaction.machine {
@@ -35,9 +36,9 @@ impl Core {
                     let invite = Message::parse(invite.clone()).ok()?;
                     Some(Request::ack_for(&invite, message).encode())
                 };
-                machine.response(status.code(), ack, false, intervals, &mut acts)
+                machine.response(status.code(), ack, reliable, intervals, &mut acts)
             }
-            Machine::Client(machine) if !is_invite => machine.response(status.code(), false, intervals, &mut acts),
+            Machine::Client(machine) if !is_invite => machine.response(status.code(), reliable, intervals, &mut acts),
             _ => return,
         };
         self.perform(id, acts);
@@ -45,7 +46,7 @@ impl Core {
             return;
         }
         match user {
-            User::Invite(leg) => self.with_leg(leg, |core, state| core.invite_response(leg, state, id, source, message)),
+            User::Invite(leg) => self.with_leg(leg, |core, state| core.invite_response(leg, state, id, (socket, source), message)),
             User::Request(leg, request) => self.with_leg(leg, |core, state| core.request_response(leg, state, id, request, message)),
             User::Parting(_) | User::Nobody => {}
         }
@@ -89,6 +90,17 @@ impl Core {
         }
     }
 
+    /// RFC 3261 §18.4: requests of ours that wait for an answer by a connection that is gone have failed; what was said by it is unsaid.
+    pub(super) fn closed(&mut self, socket: usize, source: SocketAddr) {
+        self.proved.remove(&(socket, source));
+        for id in self.transactions.waiting_at(socket, |to| match to {
+            Address::Socket(to) => *to == source,
+            Address::Back { .. } | Address::Name(_) => false,
+        }) {
+            self.not_sent(id);
+        }
+    }
+
     pub(super) fn failed(&mut self, user: User, by: ByWhom) {
         match user {
             User::Invite(id) => self.with_leg(id, |core, leg| core.invite_failed(id, leg, by)),
@@ -129,10 +141,11 @@ impl Core {
     pub(super) fn start_client(&mut self, leg: Option<&mut LegState>, user: User, departure: Departure) -> TransactionId {
         let Departure { socket, to, branch, bytes, kind } = departure;
         let mut acts = Acts::default();
+        let reliable = self.transport(socket).is_reliable();
         let intervals = &self.settings.intervals;
         let machine = match kind {
-            Kind::Invite => Machine::ClientInvite(ClientInvite::start(bytes, false, intervals, &mut acts)),
-            Kind::Cancel | Kind::Other => Machine::Client(Client::start(bytes, false, intervals, &mut acts)),
+            Kind::Invite => Machine::ClientInvite(ClientInvite::start(bytes, reliable, intervals, &mut acts)),
+            Kind::Cancel | Kind::Other => Machine::Client(Client::start(bytes, reliable, intervals, &mut acts)),
         };
         let id = self.transactions.insert(machine, user, socket, to, Key::Client(branch, kind == Kind::Cancel), None);
         if let Some(leg) = leg {
@@ -155,7 +168,7 @@ impl Core {
             (Method::Invite, false) => Machine::ServerInvite(ServerInvite::quiet()),
             _ => Machine::Server(Server::default()),
         };
-        let to = Address::Socket(response_target(&request.via(), source));
+        let to = self.answer_to(socket, &request.via(), source);
         let id = self.transactions.insert(machine, user, socket, to, Key::Server(key), merge);
         self.perform(id, acts);
         id
@@ -165,10 +178,11 @@ impl Core {
     pub(super) fn respond(&mut self, id: TransactionId, status: Status, response: Bytes) -> bool {
         let Some(transaction) = self.transactions.get_mut(id) else { return false };
         let mut acts = Acts::default();
+        let reliable = self.settings.locals[transaction.socket].transport.is_reliable();
         let intervals = &self.settings.intervals;
         let done = match &mut transaction.machine {
-            Machine::ServerInvite(machine) => machine.respond(status.code(), response, false, intervals, &mut acts),
-            Machine::Server(machine) => machine.respond(response, false, intervals, &mut acts),
+            Machine::ServerInvite(machine) => machine.respond(status.code(), response, reliable, intervals, &mut acts),
+            Machine::Server(machine) => machine.respond(response, reliable, intervals, &mut acts),
             Machine::ClientInvite(_) | Machine::Client(_) => false,
         };
         self.perform(id, acts);

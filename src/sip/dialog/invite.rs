@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::early::MAX_FORKS;
 use super::refresh::{Refresh, Sign};
 use super::{Dialog, Forks, early_of};
-use crate::sip::leg::{Body, EarlyDialogId, InDialog, Reason, RequestId};
+use crate::sip::leg::{Body, EarlyDialogId, InDialog, OutgoingInvite, Reason, RequestId};
 use crate::sip::msg::{Message, SipCallId, Uri};
 use crate::sip::target::Address;
 use crate::sip::transaction::TransactionId;
@@ -150,6 +150,8 @@ pub struct Inviting {
     pub forks: Forks,
     /// Whether we have given up.
     pub cancel: Cancel,
+    /// What went over a stream only because of its length: it goes by UDP if nobody listens there (RFC 3261 §18.1.1).
+    pub by_udp: Option<Box<OutgoingInvite>>,
 }
 
 /// How a CANCEL stands.
@@ -172,8 +174,10 @@ pub struct Unacked {
     pub request: Option<RequestId>,
     /// The 2xx.
     pub response: Bytes,
+    /// The socket it leaves by.
+    pub socket: usize,
     /// Where it goes.
-    pub to: SocketAddr,
+    pub to: Address,
     /// How long until it is repeated again.
     pub interval: Duration,
 }
@@ -194,6 +198,8 @@ pub struct SentAck {
     pub transaction: TransactionId,
     /// Which fork it acknowledged.
     pub remote_tag: Box<str>,
+    /// The socket it leaves by.
+    pub socket: usize,
     /// Where it goes.
     pub to: Address,
     /// The ACK.

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::leg::EarlyDialogId;
 use super::msg::{CSeq, Message, Method, Name, NameAddr, Request, Uri};
 use super::target::Address;
+use super::transport::Transport;
 use route::Way;
 
 pub use early::Forks;
@@ -90,6 +91,16 @@ impl Dialog {
     pub fn next_cseq(&mut self) -> u32 {
         self.local_cseq = self.local_cseq.wrapping_add(1) & 0x7fff_ffff;
         self.local_cseq
+    }
+
+    /// The transport that the next stop of a request of ours asks for.
+    pub fn transport(&self) -> Option<Transport> {
+        route::transport(self.routes.first().map_or(&self.target, NameAddr::uri))
+    }
+
+    /// Where a request of ours goes next.
+    pub fn hop(&self) -> Option<Address> {
+        route::address(self.routes.first().map_or(&self.target, NameAddr::uri))
     }
 
     /// Begins a request of ours: everything but Contact and body.

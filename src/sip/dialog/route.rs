@@ -2,11 +2,12 @@
 
 use std::net::SocketAddr;
 
-use crate::sip::msg::{Host, NameAddr, Uri};
+use crate::sip::msg::{Host, NameAddr, Scheme, Uri};
 use crate::sip::target::{Address, HostPort};
+use crate::sip::transport::Transport;
 
 /// The usual SIP port.
-pub const SIP_PORT: u16 = 5060;
+pub const SIP_PORT: u16 = Transport::Udp.usual_port();
 
 /// A request's way.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,9 +34,14 @@ pub fn way(target: &Uri, routes: &[NameAddr]) -> Option<Way> {
     Some(Way { request_uri: first.uri().for_request(), routes, hop })
 }
 
+/// The transport a URI asks for; none if it leaves that to the sender.
+pub fn transport(uri: &Uri) -> Option<Transport> {
+    if uri.scheme() == Scheme::Sips { Some(Transport::Tls) } else { uri.param("transport").and_then(Transport::read) }
+}
+
 /// Where a URI points.
 pub fn address(uri: &Uri) -> Option<Address> {
-    let port = uri.port().unwrap_or(SIP_PORT);
+    let port = uri.port().unwrap_or_else(|| transport(uri).unwrap_or_default().usual_port());
     // §19.1.1: maddr overrides the host.
     let host = uri.param("maddr").filter(|maddr| !maddr.is_empty()).map(Host::read).or_else(|| uri.host())?;
     Some(match host {

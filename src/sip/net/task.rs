@@ -135,6 +135,8 @@ impl Task {
         while let Some(output) = self.core.poll_output() {
             match output {
                 Output::Send { socket, to: Address::Socket(to), bytes, transaction } => self.send(socket, to, &bytes, transaction),
+                Output::Send { socket, to: Address::Back { flow, .. }, bytes, transaction } => self.send(socket, flow, &bytes, transaction),
+                Output::Alias { .. } => {}
                 Output::Send { socket, to: Address::Name(name), bytes, transaction } => {
                     match self.names.look_up(&name, self.clock.now(), Waiting { socket, bytes: bytes.clone(), token: transaction }) {
                         Lookup::Known(to) => self.send(socket, to, &bytes, transaction),

@@ -187,6 +187,13 @@ impl Transactions {
         Some(transaction)
     }
 
+    /// Requests of ours that were sent by this socket to such an address.
+    pub fn waiting_at(&self, socket: usize, at: impl Fn(&Address) -> bool) -> Vec<TransactionId> {
+        let ours = |one: &Transaction| one.socket == socket && matches!(one.key, Key::Client(..)) && at(&one.to);
+        let found = self.slab.iter().filter(|(_, one)| ours(one));
+        found.filter_map(|(slot, one)| Some(TransactionId { slot: u32::try_from(slot).ok()?, generation: one.generation })).collect()
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.slab.len()

@@ -109,7 +109,7 @@ impl Bench {
                 Output::Send { to, bytes, transaction, .. } => {
                     self.transaction = transaction.or(self.transaction);
                     let to = match to {
-                        Address::Socket(to) => to.to_string(),
+                        Address::Socket(to) | Address::Back { flow: to, .. } => to.to_string(),
                         Address::Name(name) => format!("{}:{}", name.host, name.port),
                     };
                     if let Ok(to) = to.parse() {
@@ -124,6 +124,7 @@ impl Bench {
                     self.stored.extend(stored.map(|stored| *stored));
                 }
                 Output::End { leg } => self.ended.push(leg),
+                Output::Alias { .. } => {}
             }
         }
     }

@@ -278,6 +278,7 @@ impl World {
         for output in outputs {
             match output {
                 Output::Send { to: Address::Socket(to), bytes, .. } => self.travels(at, to, &bytes),
+                Output::Alias { .. } => {}
                 Output::Send { to, .. } => panic!("seed {}: sent to {to:?}", self.seed),
                 Output::Offer { leg, .. } => {
                     self.legs.insert((at, leg), Known::default());
