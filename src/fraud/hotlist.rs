@@ -12,7 +12,7 @@ pub const MOST_BYTES: usize = 8 << 20;
 /// Bad lines that are named before the rest is left out.
 const MOST_NAMED: usize = 20;
 /// Digits of the longest number.
-const LONGEST: usize = 15;
+pub const LONGEST: usize = 15;
 
 /// A list without its entries.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,6 +80,14 @@ fn digits(entry: &str) -> Option<u64> {
     (digits.len() <= LONGEST && !digits.starts_with('0')).then(|| digits.parse().ok()).flatten()
 }
 
+/// The entries that begin with `begins` and come after `after` in the order of a telephone book, as digits.
+pub fn page(entries: Vec<u64>, begins: &str, after: &str, most: usize) -> Vec<String> {
+    let mut digits: Vec<String> = entries.iter().map(u64::to_string).filter(|digits| digits.starts_with(begins)).collect();
+    digits.sort_unstable();
+    let from = digits.partition_point(|digits| digits.as_str() <= after);
+    digits.into_iter().skip(from).take(most).collect()
+}
+
 /// Entries of several lists, each with the name of its list.
 #[derive(Debug, Clone, Default)]
 pub struct Listed(HashMap<u64, Arc<str>>);
@@ -118,6 +126,14 @@ mod tests {
         assert!(read("").is_err());
         let long: String = (0..=MOST_ENTRIES).map(|index| format!("{}\n", 10_000_000 + index)).collect();
         assert!(read(&long).unwrap_err().contains("200000"));
+    }
+
+    #[test]
+    fn entries_are_leafed_through_as_in_a_telephone_book() {
+        let all = || vec![44, 88, 881, 9, 88_213];
+        assert_eq!(page(all(), "", "", 3), ["44", "88", "881"]);
+        assert_eq!(page(all(), "", "881", 9), ["88213", "9"]);
+        assert_eq!(page(all(), "88", "88", 9), ["881", "88213"]);
     }
 
     #[test]

@@ -82,6 +82,13 @@ pub async fn get(connection: &mut AnyConnection, id: HotlistId) -> Result<Option
     row.as_ref().map(hotlist).transpose()
 }
 
+/// What is on a list; nothing if there is no such list.
+pub async fn entries(connection: &mut AnyConnection, id: HotlistId) -> Result<Vec<u64>, sqlx::Error> {
+    let row = sqlx::query("select prefixes from hotlist where id = $1").bind(id.to_string()).fetch_optional(connection).await?;
+    let text = row.map(|row| row.try_get::<String, _>(0)).transpose()?.unwrap_or_default();
+    Ok(text.lines().filter_map(|line| line.parse().ok()).collect())
+}
+
 /// Puts a list in place of what had its id.
 pub async fn put(tx: &mut AnyConnection, list: &Hotlist, entries: &[u64]) -> Result<(), sqlx::Error> {
     let text = entries.iter().map(u64::to_string).collect::<Vec<_>>().join("\n");

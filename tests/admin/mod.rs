@@ -1,6 +1,7 @@
 //! The admin pages, asked as a browser without scripts asks them.
 
 mod decks;
+mod fraud;
 mod looks;
 mod pages;
 mod reader;

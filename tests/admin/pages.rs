@@ -49,6 +49,11 @@ async fn every_page_answers_an_owner() {
         "/admin/audit".to_owned(),
         "/admin/me".to_owned(),
         "/admin/confirm".to_owned(),
+        "/admin/alerts".to_owned(),
+        "/admin/rules".to_owned(),
+        "/admin/hotlists".to_owned(),
+        "/admin/hotlists/new".to_owned(),
+        "/admin/exchange-rates".to_owned(),
     ];
     for path in &paths {
         let page = owner.get(path).await;

@@ -103,6 +103,18 @@ impl Reader {
         let mut form = self.form(deck, &action).await;
         form.remove("file");
         form.insert("max_rejects".to_owned(), max_rejects.to_owned());
+        self.sends_parts(&action, form, file).await
+    }
+
+    /// Opens a page, fills in one of its forms that take a file, and sends it with one.
+    pub async fn sends_file(&self, page: &str, action: &str, fields: &[(&str, &str)], file: &str) -> Answer {
+        let mut form = self.form(page, action).await;
+        form.remove("file");
+        form.extend(fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        self.sends_parts(action, form, file).await
+    }
+
+    async fn sends_parts(&self, action: &str, mut form: BTreeMap<String, String>, file: &str) -> Answer {
         let mut body = String::new();
         // The page has the token first and the file last.
         let csrf = form.remove("csrf").unwrap();
@@ -145,6 +157,10 @@ impl Reader {
                     attribute(input, "value").unwrap_or_else(|| if input.contains("checkbox") { "on".to_owned() } else { String::new() }),
                 );
             }
+        }
+        for lines in form.split("<textarea").skip(1).map(|rest| rest.split("</textarea>").next().unwrap()) {
+            let said = lines.split_once('>').map_or("", |(_, said)| said);
+            fields.insert(attribute(lines, "name").unwrap(), said.to_owned());
         }
         for select in form.split("<select").skip(1).map(|rest| rest.split("</select>").next().unwrap()) {
             let options = tags(select, "option");

@@ -49,6 +49,11 @@ fn refused(status: StatusCode) -> Response {
 }
 
 impl Submitted {
+    /// From the fields of a form that brought a file; nothing if they are too many.
+    pub fn of(fields: Vec<(String, String)>) -> Option<Self> {
+        (fields.len() <= FIELDS).then_some(Self(fields))
+    }
+
     /// What a field says, if it says something.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.trim()).filter(|value| !value.is_empty())

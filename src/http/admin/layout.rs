@@ -32,6 +32,8 @@ pub enum Section {
     Approvals,
     /// Prices.
     Decks,
+    /// What other currencies come to.
+    ExchangeRates,
     /// Why it costs what it costs.
     Explain,
     /// Numbers people dial to reach us.
@@ -40,6 +42,10 @@ pub enum Section {
     Trunks,
     /// What somebody should look at.
     Alerts,
+    /// What may be called, and what looks like fraud.
+    Rules,
+    /// What must not be called.
+    Hotlists,
     /// The operator's customers.
     Tenants,
     /// Who keeps the books.
@@ -52,11 +58,18 @@ pub enum Section {
     Own,
 }
 
+impl Section {
+    /// Carriers' prices are the operator's own.
+    fn is_for(self, desk: &Desk) -> bool {
+        self != Self::ExchangeRates || desk.caller.principal.tenant.is_none()
+    }
+}
+
 /// A section with its address, its name and the scope that shows it.
 type Entry = (Section, &'static str, &'static str, Scope);
 
 /// The navigation: groups, and in each the sections with address, name and the scope that shows them.
-fn navigation() -> [(&'static str, Vec<Entry>); 6] {
+fn navigation() -> [(&'static str, Vec<Entry>); 7] {
     use Section as S;
     [
         ("", vec![(S::Overview, "/admin", t("Overview"), Scope::Read)]),
@@ -82,6 +95,7 @@ fn navigation() -> [(&'static str, Vec<Entry>); 6] {
             vec![
                 (S::Decks, "/admin/decks", t("Rate decks"), Scope::Read),
                 (S::Explain, "/admin/explain", t("Explain a rate"), Scope::Read),
+                (S::ExchangeRates, "/admin/exchange-rates", t("Exchange rates"), Scope::Read),
             ],
         ),
         (
@@ -89,7 +103,14 @@ fn navigation() -> [(&'static str, Vec<Entry>); 6] {
             vec![
                 (S::AccessNumbers, "/admin/access-numbers", t("Access numbers"), Scope::Read),
                 (S::Trunks, "/admin/trunks", t("Trunks"), Scope::Trunks),
+            ],
+        ),
+        (
+            t("Fraud"),
+            vec![
                 (S::Alerts, "/admin/alerts", t("Alerts"), Scope::Read),
+                (S::Rules, "/admin/rules", t("Rules"), Scope::Read),
+                (S::Hotlists, "/admin/hotlists", t("Hotlists"), Scope::Read),
             ],
         ),
         (
@@ -160,7 +181,7 @@ impl<'d> Page<'d> {
             }
             nav #nav aria-label=(t("Main")) {
                 @for (group, sections) in navigation() {
-                    @let shown: Vec<_> = sections.into_iter().filter(|(_, _, _, scope)| desk.may(*scope)).collect();
+                    @let shown: Vec<_> = sections.into_iter().filter(|(section, _, _, scope)| desk.may(*scope) && section.is_for(desk)).collect();
                     @if !shown.is_empty() {
                         @if !group.is_empty() { p.group { (group) } }
                         ul {

@@ -22,7 +22,9 @@ mod audit;
 mod calls;
 mod correct;
 mod decks;
+mod exchange_rates;
 mod explain;
+mod hotlists;
 mod keys;
 mod ladder;
 mod map;
@@ -32,6 +34,7 @@ mod people;
 mod record;
 mod records;
 mod reservations;
+mod rules;
 mod sign_in;
 mod statements;
 mod subscriber;
@@ -116,9 +119,12 @@ fn traffic() -> Router<House> {
         .merge(alerts::router())
         .merge(correct::router())
         .merge(decks::router())
+        .merge(exchange_rates::router())
         .merge(explain::router())
+        .merge(hotlists::router())
         .merge(record::router())
         .merge(records::router())
         .merge(reservations::router())
+        .merge(rules::router())
         .merge(trunks::router())
 }

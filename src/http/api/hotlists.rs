@@ -8,7 +8,7 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::body::{Body, Id};
+use super::body::{Asked, Body, Id, page, page_length};
 use crate::fraud::hotlist::{self, Hotlist};
 use crate::fraud::store;
 use crate::http::error::Problem;
@@ -23,6 +23,7 @@ pub(super) fn router() -> Router<State> {
     Router::new()
         .route("/hotlists", get(list).post(create))
         .route("/hotlists/{hotlist_id}", get(one).put(replace).delete(delete))
+        .route("/hotlists/{hotlist_id}/entries", get(entries))
         .layer(DefaultBodyLimit::max(hotlist::MOST_BYTES))
 }
 
@@ -129,6 +130,40 @@ async fn own(state: &State, caller: &Caller, id: HotlistId) -> Result<Hotlist, P
 async fn one(From(state): From<State>, Extension(caller): Extension<Caller>, Id(id): Id<HotlistId>) -> Result<Json<Value>, Problem> {
     caller.need(Scope::Read)?;
     Ok(Json(shape(&found(&state, &caller, id).await?)))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Page {
+    q: Option<String>,
+    after: Option<String>,
+    limit: Option<u32>,
+}
+
+/// Digits that entries begin with, or come after.
+fn digits(field: &'static str, text: Option<String>) -> Result<String, Problem> {
+    let text = text.unwrap_or_default();
+    let digits = text.strip_prefix('+').unwrap_or(&text);
+    if digits.len() <= hotlist::LONGEST && digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(digits.to_owned());
+    }
+    Err(Problem::field(field, "Write digits with country code, such as 88213."))
+}
+
+async fn entries(
+    From(state): From<State>,
+    Extension(caller): Extension<Caller>,
+    Id(id): Id<HotlistId>,
+    Asked(asked): Asked<Page>,
+) -> Result<Response, Problem> {
+    caller.need(Scope::Read)?;
+    let limit = page_length(asked.limit)?;
+    let (begins, after) = (digits("q", asked.q)?, digits("after", asked.after)?);
+    let list = found(&state, &caller, id).await?;
+    let entries = store::entries(&mut *state.database.read().await?, list.id).await?;
+    let wanted = usize::try_from(limit).unwrap_or(usize::MAX).saturating_add(1);
+    let entries = hotlist::page(entries, &begins, &after, wanted);
+    Ok(page(entries, limit, Clone::clone, |digits| json!({ "digits": digits })))
 }
 
 async fn replace(
