@@ -21,6 +21,7 @@ use crate::geoip::{GeoIp, GeoIpError};
 use crate::http::softphone::{Door, House};
 use crate::http::{self, TlsError, softphone};
 use crate::jobs::{self, Watch};
+use crate::media::{Engine, Homes};
 use crate::people::invitation;
 use crate::rating;
 use crate::sip::Endpoint;
@@ -132,12 +133,15 @@ pub async fn start_with(config: Config, clock: Clock, random: Random) -> Result<
     let setup =
         Setup { node: config.node.clone(), spool: config.spool(), ledger: config.ledger.clone(), callthrough: config.callthrough.clone() };
     let books = Books::new(database.clone(), decks.clone(), clock.clone(), random.clone(), setup);
+    let locals: Vec<_> = endpoint.local_addresses().iter().map(SocketAddr::ip).collect();
+    let homes = Homes::new(&config.media, &locals, &config.sip.advertise);
     let calls = b2bua::start(Wiring {
         config: config.calls.clone(),
         callthrough: config.callthrough.clone(),
         database: database.clone(),
         books: books.clone(),
         trunks: trunks.clone(),
+        media: Engine::new(&config.media, homes, clock.clone(), random.clone()),
         endpoint,
         incoming,
         advertise: config.sip.advertise.clone(),

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::http::auth::Variant;
 use crate::http::softphone::mapping::Field;
-use crate::{b2bua, callthrough, geoip, http, jobs, ledger, rating, sip, subscriber};
+use crate::{b2bua, callthrough, geoip, http, jobs, ledger, media, rating, sip, subscriber};
 
 /// The documented defaults, embedded: what runs when nobody says otherwise.
 pub const DEFAULTS: &str = include_str!("../config.default.toml");
@@ -40,6 +40,8 @@ pub struct Config {
     pub sip: sip::Config,
     /// The switchboard.
     pub calls: b2bua::Config,
+    /// The sound.
+    pub media: media::Config,
     /// Reservations.
     pub callthrough: callthrough::Config,
     /// Holds, and the limits of subscribers who have none of their own.
@@ -96,6 +98,7 @@ impl Default for Config {
             softphone: http::softphone::Config::default(),
             sip: sip::Config::default(),
             calls: b2bua::Config::default(),
+            media: media::Config::default(),
             callthrough: callthrough::Config::default(),
             ledger: ledger::Config::default(),
             rating: rating::Config::default(),

@@ -22,6 +22,7 @@
 //! | [`geoip`] | which country an address is in |
 //! | [`database`] | SQLite or PostgreSQL behind one door |
 //! | [`sdp`] | reading and writing session descriptions (RFC 8866, 3264) |
+//! | [`media`] | RTP in, RTP out: the relay, what it hears and how well (RFC 3550, 4733) |
 //! | [`sip`] | messages, transactions, dialogs, transports (RFC 3261 and kin) |
 //! | [`b2bua`] | the switchboard: feeds calls their facts, carries out their orders |
 //! | [`http`] | the doors that speak HTTP: softphones, the API |
@@ -42,7 +43,7 @@
 //!               |
 //! tenant people subscriber trunk rating ledger cdr stats alert fraud geoip    the books; each keeps its SQL in its store.rs
 //!               |
-//!  call    sip -> sdp    database       engines: call imports only types; sip knows nothing of calls
+//!  call    sip, media -> sdp    database       engines: call imports only types; sip knows nothing of calls
 //!               |
 //!             types                     imports nothing of ours
 //! ```
@@ -81,6 +82,7 @@ pub mod geoip;
 pub mod http;
 pub mod jobs;
 pub mod ledger;
+pub mod media;
 pub mod people;
 pub mod rating;
 pub mod sdp;

@@ -22,6 +22,7 @@ use crate::callthrough;
 use crate::cdr::Record;
 use crate::database::{Database, Script};
 use crate::ledger::{self, Draft, LedgerError};
+use crate::media::Statistics;
 use crate::rating::{self, Charge, Decks, Quote};
 use crate::types::{
     CallId, Clock, DeckId, E164, HoldId, Micros, Money, PostingId, Random, Refusal, ReservationId, Side, SubscriberId, Timestamp,
@@ -156,6 +157,9 @@ pub struct Closing {
     /// What the trunk it left by takes, if anybody knows.
     #[serde(default)]
     pub cost: Option<Box<Quote>>,
+    /// How it sounded, where our relay carried it.
+    #[serde(default)]
+    pub sound: Option<Statistics>,
     /// JSON: attempts per trunk and the like.
     pub detail: Option<String>,
 }
@@ -644,6 +648,7 @@ fn record(closing: Closing) -> Record {
         duration: closing.duration,
         charged: None,
         cost: None,
+        sound: closing.sound,
         detail: closing.detail,
     }
 }

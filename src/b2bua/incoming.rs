@@ -24,6 +24,8 @@ pub(super) struct Arrived {
     /// The same as it arrived, for the record.
     pub dialled_text: String,
     pub sip_call_id: String,
+    /// Where the INVITE came from.
+    pub source: std::net::IpAddr,
 }
 
 /// Reads the INVITE by the rules of the trunk it came over.
@@ -46,6 +48,7 @@ pub(super) fn read(trunk: Arc<Trunk>, invite: &Invite) -> Arrived {
         dialled: read.dialled,
         dialled_text,
         sip_call_id: invite.sip_call_id.clone(),
+        source: invite.source.ip(),
     }
 }
 

@@ -25,6 +25,7 @@ use tokio::sync::mpsc;
 
 use crate::callthrough;
 use crate::database::Database;
+use crate::media::Engine;
 use crate::sip::{self, Endpoint, Incoming, SourcePolicy};
 use crate::trunk::Trunks;
 use crate::types::{Clock, Random};
@@ -46,6 +47,8 @@ pub struct Wiring {
     pub books: books::Books,
     /// The carriers.
     pub trunks: Trunks,
+    /// Who carries the sound.
+    pub media: Engine,
     /// SIP, with its calls.
     pub endpoint: Endpoint,
     /// The calls that arrive there.
@@ -65,6 +68,7 @@ struct Board {
     database: Database,
     books: books::Books,
     trunks: Trunks,
+    media: Engine,
     endpoint: Endpoint,
     hosts: outgoing::Hosts,
     handle: Handle,
@@ -74,12 +78,12 @@ struct Board {
 
 /// Starts the switchboard: tells SIP who is a trunk, ends what a killed process left behind, then takes calls.
 pub async fn start(wiring: Wiring) -> Handle {
-    let Wiring { config, callthrough, database, books, trunks, endpoint, incoming, advertise, clock, random } = wiring;
+    let Wiring { config, callthrough, database, books, trunks, media, endpoint, incoming, advertise, clock, random } = wiring;
     endpoint.set_sources(Arc::new(KnownTrunks(trunks.clone()))).await;
     let handle = Handle::new(config.max_calls);
     let hosts = outgoing::Hosts { advertise, local: endpoint.local_addresses().to_vec() };
     let callthrough = Arc::new(callthrough);
-    let board = Board { config, callthrough, database, books, trunks, endpoint, hosts, handle: handle.clone(), clock, random };
+    let board = Board { config, callthrough, database, books, trunks, media, endpoint, hosts, handle: handle.clone(), clock, random };
     tokio::spawn(take_calls(Arc::new(board), incoming));
     handle
 }

@@ -107,6 +107,7 @@ mod tests {
             dialled: "+15551230000".parse().ok(),
             dialled_text: String::new(),
             sip_call_id: String::new(),
+            source: "192.0.2.1".parse().unwrap(),
         };
         let hosts = Hosts { advertise: vec!["198.51.100.1".parse().unwrap()], local: vec![] };
         invite(&trunk(trusted), &arrived, "+420601123456".parse().unwrap(), shown, &hosts, None, 69).unwrap()

@@ -7,6 +7,8 @@ use crate::types::Side;
 const MOST_PENDING: usize = 8;
 /// RFC 3261 §14.2: a request that crosses another one.
 const REQUEST_PENDING: u16 = 491;
+/// RFC 3261 §21.4.26: a description that cannot be used.
+pub(super) const NOT_ACCEPTABLE: u16 = 488;
 /// RFC 3261 §12.2.2: a request in a dialog that is no more.
 pub(super) const NO_SUCH_DIALOG: u16 = 481;
 

@@ -91,6 +91,7 @@ pub(super) fn to_cause(cause: Cause, said: Option<&Said>) -> Response {
         | Cause::Cancelled
         | Cause::Operator
         | Cause::CreditExhausted
+        | Cause::NoSound
         | Cause::LongestCall => (480, "", None),
     };
     let own = Response { status, phrase: Cow::Borrowed(""), hint, reason: reason(cause), retry_after_secs };
@@ -121,6 +122,7 @@ pub(super) fn reason(cause: Cause) -> Reason {
         Cause::Silent | Cause::SetupTimeout => Reason::q850(102, "Recovery on timer expiry"),
         Cause::Unreachable => Reason::q850(38, "Network out of order"),
         Cause::TrunkFault | Cause::ServerStopped | Cause::ServerRestart => Reason::q850(41, "Temporary failure"),
+        Cause::NoSound => Reason::q850(27, "No sound"),
         Cause::Lost => Reason::q850(111, "Protocol error"),
         Cause::Refused(refusal) => to_refusal(refusal).reason,
     }

@@ -2,6 +2,7 @@
 
 mod hear;
 mod orders;
+mod sound;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -135,6 +136,8 @@ struct Running {
     attempts: Vec<Attempt>,
     funded: Vec<Funded>,
     relay: Relay,
+    /// Our part in the sound, if it does not find its own way.
+    sound: Option<Box<crate::media::Session>>,
     /// A's early dialog that was answered, or is about to be.
     confirmed: EarlyDialogId,
     /// B's 200 carried the offer: A's ACK brings the answer.
@@ -205,6 +208,7 @@ impl Running {
             attempts: Vec::new(),
             funded: Vec::new(),
             relay: Relay::default(),
+            sound: None,
             confirmed: EarlyDialogId::FIRST,
             late_offer: false,
             parting: None,
@@ -251,6 +255,12 @@ impl Running {
                 self.job = None;
                 self.answered(answered)
             }
+            heard = async {
+                match &mut self.sound {
+                    Some(sound) => sound.heard().await,
+                    None => std::future::pending().await,
+                }
+            } => Some(sound::fact(heard)),
             event = self.a.event(), if self.a_alive => Box::pin(self.heard_a(event)).await,
             event = async {
                 match &mut self.b {

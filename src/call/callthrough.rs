@@ -104,6 +104,7 @@ impl Call {
                 self.end(now, Some(grant), Cause::Cancelled, Some(A))
             }
             (S::Connected { grant, .. }, F::HungUp(side, cause)) => self.end(now, Some(grant), cause, Some(side)),
+            (S::Connected { grant, .. }, F::Unheard(_)) => self.end(now, Some(grant), Cause::NoSound, None),
             (S::Connected { grant, .. }, F::Stopped(cause)) => self.end(now, Some(grant), cause, None),
 
             // Over for the parties.
@@ -114,6 +115,7 @@ impl Call {
             (S::Ended | S::Ending { .. }, F::Progressed(..) | F::Answered(_) | F::Refused(..) | F::HungUp(..) | F::Stopped(_)) => vec![],
             (S::Ended | S::Ending { .. }, F::Fired(_) | F::Extended(_) | F::NotExtended | F::NoTrunkLeft | F::Screened(_)) => vec![],
             (S::Ended, F::Authorised { .. } | F::Declined(_)) => vec![],
+            (S::Ended | S::Ending { .. }, F::Unheard(_)) => vec![],
             (S::Connected { .. }, F::Progressed(B, _) | F::Answered(B) | F::Refused(B, _) | F::NoTrunkLeft) => vec![],
             (S::Ringing { .. }, F::Fired(Timer::Silence)) | (S::Dialling { .. }, F::Fired(Timer::Ring)) => vec![],
             (S::Connected { .. }, F::Fired(Timer::Setup | Timer::Silence | Timer::Ring)) => vec![],
@@ -125,7 +127,8 @@ impl Call {
             (S::Dialling { .. } | S::Ringing { .. } | S::Connected { .. }, F::Screened(_) | F::Authorised { .. } | F::Declined(_)) => {
                 vec![]
             }
-            (S::Dialling { .. } | S::Ringing { .. }, F::Extended(_) | F::NotExtended) => vec![],
+            (S::Dialling { .. } | S::Ringing { .. }, F::Extended(_) | F::NotExtended | F::Unheard(_)) => vec![],
+            (S::Screening | S::Authorising { .. }, F::Unheard(_)) => vec![],
             (S::Dialling { .. } | S::Ringing { .. } | S::Connected { .. }, F::Progressed(A, _) | F::Answered(A) | F::Refused(A, _)) => {
                 vec![]
             }

@@ -33,6 +33,8 @@ pub enum Cause {
     CreditExhausted,
     /// The longest call we carry is over.
     LongestCall,
+    /// A party that should be heard was not for too long: the call is taken for lost.
+    NoSound,
     /// The call could not be set up within the deadline.
     SetupTimeout,
     /// An operator or a machine ended it through our API.
@@ -68,6 +70,7 @@ impl Cause {
             Self::Lost => "lost",
             Self::CreditExhausted => "credit_exhausted",
             Self::LongestCall => "longest_call",
+            Self::NoSound => "no_sound",
             Self::SetupTimeout => "setup_timeout",
             Self::Operator => "operator",
             Self::ServerStopped => "server_stopped",

@@ -53,6 +53,8 @@ pub enum Fact {
     Extended(Grant),
     /// No more money could be set aside now: no credit, or the books are silent.
     NotExtended,
+    /// The party should be heard and has not been for too long.
+    Unheard(Side),
     /// A timer ran out.
     Fired(Timer),
     /// Somebody with the right to end the call did so, or the server stops.

@@ -2,7 +2,7 @@ use crate::call::Cause;
 use crate::types::Refusal;
 
 /// Every cause but the refusals, for [`parse_cause`].
-const CAUSES: [Cause; 18] = [
+const CAUSES: [Cause; 19] = [
     Cause::HungUp,
     Cause::Cancelled,
     Cause::Busy,
@@ -17,6 +17,7 @@ const CAUSES: [Cause; 18] = [
     Cause::Lost,
     Cause::CreditExhausted,
     Cause::LongestCall,
+    Cause::NoSound,
     Cause::SetupTimeout,
     Cause::Operator,
     Cause::ServerStopped,
@@ -40,6 +41,7 @@ pub const fn cause_word(cause: Cause) -> &'static str {
         Cause::Lost => "lost",
         Cause::CreditExhausted => "credit_exhausted",
         Cause::LongestCall => "longest_call",
+        Cause::NoSound => "no_sound",
         Cause::SetupTimeout => "setup_timeout",
         Cause::Operator => "operator",
         Cause::ServerStopped => "server_stopped",

@@ -10,6 +10,7 @@ mod story;
 use std::time::Duration;
 
 use crate::call::Cause;
+use crate::media::Statistics;
 use crate::rating::{Charge, Quote};
 use crate::types::{AccountId, CallId, E164, ReservationId, Side, SubscriberId, TenantId, Timestamp};
 
@@ -64,6 +65,8 @@ pub struct Record {
     pub charged: Option<(Quote, Charge)>,
     /// What the carrier it left by takes for it, under which rate; none if nobody knows.
     pub cost: Option<(Quote, Charge)>,
+    /// How it sounded from each side, where our relay carried it.
+    pub sound: Option<Statistics>,
     /// JSON: attempts per trunk, anything a reader at three in the morning wants.
     pub detail: Option<String>,
 }

@@ -7,6 +7,7 @@ use sqlx::{AnyConnection, Row as _};
 
 use super::{Record, cause_word, parse_cause};
 use crate::database::{self, Script, Value};
+use crate::media::{Quality, Statistics};
 use crate::rating::{Charge, Quote};
 use crate::types::{CallId, E164, Micros, Side, SubscriberId, TenantId, Timestamp};
 
@@ -57,16 +58,19 @@ pub struct Filter {
 /// Adds a record. A second one of the same call changes nothing.
 pub fn insert(script: &mut Script, record: &Record) {
     let time = |at: Timestamp| at.as_micros();
+    let count =
+        |of: fn(&Statistics) -> u64| -> Value { record.sound.as_ref().map(|sound| i64::try_from(of(sound)).unwrap_or(i64::MAX)).into() };
     let (quote, charge) = record.charged.as_ref().map(|(quote, charge)| (quote, charge)).unzip();
     let (buy, cost) = record.cost.as_ref().map(|(quote, charge)| (quote, charge)).unzip();
     script.add(
         "insert into cdr (call_id, subscriber_id, account_id, reservation_id, sip_call_id, caller, dialled, destination, trunk_in,
              trunk_out, cause, side, sip_status, late, began_at_us, progressed_at_us, answered_at_us, ended_at_us, duration_ns,
              billed_secs, currency, charge_micros, charge_numerator, rounding, rate, detail, tenant_id,
-             cost_micros, cost_numerator, cost_billed_secs, cost_currency, cost_rate)
+             cost_micros, cost_numerator, cost_billed_secs, cost_currency, cost_rate,
+             a_packets, a_lost, a_jitter_us, b_packets, b_lost, b_jitter_us)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26,
              coalesce((select tenant_id from subscriber where id = $2), (select tenant_id from access_number where number = $8),
-             $27), $28, $29, $30, $31, $32)
+             $27), $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38)
          on conflict (call_id) do nothing",
         [
             record.call.to_string().into(),
@@ -101,6 +105,12 @@ pub fn insert(script: &mut Script, record: &Record) {
             cost.map(|cost| i64::try_from(cost.billed_secs).unwrap_or(i64::MAX)).into(),
             buy.map(|quote| quote.currency.as_str().to_owned()).into(),
             buy.and_then(|quote| serde_json::to_string(quote).ok()).into(),
+            count(|sound| sound.a.packets),
+            count(|sound| sound.a.lost),
+            count(|sound| sound.a.jitter_us),
+            count(|sound| sound.b.packets),
+            count(|sound| sound.b.lost),
+            count(|sound| sound.b.jitter_us),
         ],
     );
 }
@@ -293,8 +303,22 @@ pub(crate) fn read(row: &AnyRow) -> Result<Record, sqlx::Error> {
         duration: Duration::from_nanos(u64::try_from(number("duration_ns")?).map_err(damaged("duration_ns"))?),
         charged: quote.zip(numerator).map(|(quote, numerator)| (quote, Charge { billed_secs, numerator, amount })),
         cost: cost(row)?,
+        sound: sound(row)?,
         detail: text("detail")?,
     })
+}
+
+/// How it sounded, if the row says.
+fn sound(row: &AnyRow) -> Result<Option<Statistics>, sqlx::Error> {
+    let count = |column: &str| -> Result<Option<u64>, sqlx::Error> {
+        Ok(row.try_get::<Option<i64>, _>(column)?.and_then(|count| u64::try_from(count).ok()))
+    };
+    let quality = |packets: &str, lost: &str, jitter: &str| -> Result<Option<Quality>, sqlx::Error> {
+        let (Some(packets), Some(lost), Some(jitter_us)) = (count(packets)?, count(lost)?, count(jitter)?) else { return Ok(None) };
+        Ok(Some(Quality { packets, lost, jitter_us }))
+    };
+    let (a, b) = (quality("a_packets", "a_lost", "a_jitter_us")?, quality("b_packets", "b_lost", "b_jitter_us")?);
+    Ok(a.zip(b).map(|(a, b)| Statistics { a, b }))
 }
 
 /// What the carrier takes, if the row says.

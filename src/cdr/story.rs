@@ -247,6 +247,7 @@ mod tests {
             duration: Duration::from_secs(61),
             charged: None,
             cost: None,
+            sound: None,
             detail: Some(detail.to_string()),
         };
         let story = Story { record, subscriber_name: None, reservation: None, hold: None, postings: Vec::new() };

@@ -206,6 +206,50 @@ impl Session {
         }
     }
 
+    /// Puts our address into every `c=` line there is; whoever reads the description must not learn of the party behind us.
+    pub fn set_connections(&mut self, address: IpAddr) {
+        let line = format!("c=IN {} {address}", address_type(address));
+        for index in 0..self.lines.len() {
+            if self.lines[index].starts_with(b"c=") {
+                self.replace(index, line.clone());
+            }
+        }
+    }
+
+    /// Refuses a media section: port 0 (RFC 3264 §6).
+    pub fn refuse(&mut self, media: usize) {
+        let Some(first) = self.media.get(media).copied() else { return };
+        let text = str_of(&self.lines[first]).to_owned();
+        let mut words = text.splitn(3, ' ');
+        if let (Some(kind), Some(_), Some(rest)) = (words.next(), words.next(), words.next()) {
+            self.replace(first, format!("{kind} 0 {}", rest.trim_end()));
+        }
+    }
+
+    /// Takes out the lines, of the session and of its media, of which this says so. The `v=`, `o=` and `m=` lines stay.
+    pub fn remove(&mut self, unwanted: impl Fn(&str) -> bool) {
+        let mut index = 0;
+        while index < self.lines.len() {
+            let line = &self.lines[index];
+            let owned = line.starts_with(b"m=") || line.starts_with(b"o=") || line.starts_with(b"v=");
+            if owned || !unwanted(str_of(line)) {
+                index += 1;
+                continue;
+            }
+            self.lines.remove(index);
+            self.origin -= usize::from(self.origin > index);
+            self.media.iter_mut().filter(|start| **start > index).for_each(|start| *start -= 1);
+        }
+    }
+
+    /// Adds a line at the end of a media section.
+    pub fn add(&mut self, media: usize, line: &str) {
+        if media < self.media.len() {
+            let end = self.section(media).end;
+            self.insert(end, line);
+        }
+    }
+
     /// Sets the direction of a media section.
     pub fn set_direction(&mut self, media: usize, direction: Direction) {
         let Some(first) = self.media.get(media).copied() else { return };
@@ -295,6 +339,11 @@ impl<'a> Media<'a> {
         self.session.lines[self.first..self.end]
             .iter()
             .filter_map(move |line| str_of(line).strip_prefix("a=")?.strip_prefix(name)?.strip_prefix(':'))
+    }
+
+    /// Whether the section has this line, such as `a=rtcp-mux`.
+    pub fn has(&self, line: &str) -> bool {
+        self.session.lines[self.first..self.end].iter().any(|one| content(one) == line.as_bytes())
     }
 
     fn parts(&self) -> (&'a str, u16, &'a str, &'a str) {
@@ -389,6 +438,25 @@ mod tests {
             .replace("m=audio 49170 RTP/AVP 0 8 101\r\n", "m=audio 30000 RTP/AVP 0 8 101\r\nc=IN IP4 203.0.113.9\r\n")
             .replace("a=sendonly", "a=inactive")
             .replace("c=IN IP6 2001:db8::1\r\n", "c=IN IP4 203.0.113.9\r\na=recvonly\r\n");
+        assert_eq!(session.encode(), expected);
+        assert_eq!(Session::parse(&session.encode()).unwrap(), session);
+    }
+
+    #[test]
+    fn a_relay_hides_who_is_behind_it() {
+        let mut session = offer();
+        session.set_connections("203.0.113.9".parse().unwrap());
+        session.refuse(0);
+        session.remove(|line| line.starts_with("a=group:") || line == "a=x-unknown" || line.starts_with("m=") || line.starts_with("v="));
+        session.add(0, "a=rtcp:5");
+        assert!(session.media().next().unwrap().has("a=rtcp:5") && !session.media().last().unwrap().has("a=rtcp:5"));
+        let expected = OFFER
+            .replace("c=IN IP4 192.0.2.1", "c=IN IP4 203.0.113.9")
+            .replace("c=IN IP6 2001:db8::1", "c=IN IP4 203.0.113.9")
+            .replace("audio 49170", "audio 0")
+            .replace("a=group:BUNDLE 0 1\r\n", "")
+            .replace("a=x-unknown\r\n", "")
+            .replace("a=sendonly\r\n", "a=sendonly\r\na=rtcp:5\r\n");
         assert_eq!(session.encode(), expected);
         assert_eq!(Session::parse(&session.encode()).unwrap(), session);
     }

@@ -8,5 +8,6 @@ mod credit_runs_out;
 mod forked;
 mod late_offer;
 mod refused;
+mod relay;
 mod restart;
 mod sessions;

@@ -231,6 +231,7 @@ impl Desk {
             ended_at: now,
             duration: talked.unwrap_or_default(),
             cost: None,
+            sound: None,
             detail: None,
         }
     }

@@ -9,6 +9,7 @@ pub mod office;
 pub mod peer;
 pub mod server;
 pub mod sipp;
+pub mod sound;
 pub mod switchboard;
 pub mod traffic;
 pub mod truth;

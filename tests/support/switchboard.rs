@@ -12,6 +12,7 @@ use callthrough::callthrough::{AccessNumber, Mode, Rule};
 use callthrough::cdr::{self, Record};
 use callthrough::database::Database;
 use callthrough::ledger::{self, Account, Draft, Kind};
+use callthrough::media::{self, Engine, Homes};
 use callthrough::rating::{self, Decks, import};
 use callthrough::sip::{self, Endpoint};
 use callthrough::subscriber::{self, Subscriber, VerifiedNumber};
@@ -49,6 +50,7 @@ pub struct Switchboard {
 #[derive(Clone)]
 pub struct Plan {
     pub calls: b2bua::Config,
+    pub media: media::Config,
     pub ledger: ledger::Config,
     pub callthrough: callthrough::callthrough::Config,
     /// A line of the deck: price a minute, first and next seconds.
@@ -59,6 +61,7 @@ impl Default for Plan {
     fn default() -> Self {
         Self {
             calls: b2bua::Config::default(),
+            media: media::Config { relay: media::Carrier::Bypass, ..media::Config::default() },
             ledger: ledger::Config::default(),
             callthrough: callthrough::callthrough::Config::default(),
             price: "0.60,1,1",
@@ -300,12 +303,15 @@ async fn serve(folder: PathBuf, clock: Clock, plan: Plan, listen: SocketAddr) ->
         let trunks = Trunks::load(&database, clock.clone()).await.unwrap();
         let setup = Setup { node: "test".into(), spool: folder.join("spool"), ledger: plan.ledger, callthrough: plan.callthrough.clone() };
         let books = Books::new(database.clone(), decks.clone(), clock.clone(), random.clone(), setup);
+        let homes = Homes::new(&plan.media, &[listen.ip()], &[]);
+        let media = Engine::new(&plan.media, homes, clock.clone(), random.clone());
         let calls = b2bua::start(Wiring {
             config: plan.calls,
             callthrough: plan.callthrough,
             database: database.clone(),
             books,
             trunks: trunks.clone(),
+            media,
             endpoint,
             incoming,
             advertise: vec![],

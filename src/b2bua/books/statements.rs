@@ -393,6 +393,7 @@ fn call_row(row: &AnyRow) -> Result<CallRow, LedgerError> {
             ended_at: last_alive_at.max(began_at),
             duration: std::time::Duration::ZERO,
             cost: row.try_get::<Option<String>, _>("cost_rate")?.and_then(|json| serde_json::from_str(&json).ok()),
+            sound: None,
             detail: None,
         },
         dialogs: row.try_get("dialogs")?,

@@ -1,6 +1,6 @@
 //! What the legs tell, as facts for the machine; what only concerns the other leg is passed on.
 
-use super::super::relay::{Answer, Asked, NO_SUCH_DIALOG};
+use super::super::relay::{Answer, Asked, NO_SUCH_DIALOG, NOT_ACCEPTABLE};
 use super::super::response::{self, Said};
 use super::Running;
 use crate::call::{Cause, Fact, Progress};
@@ -25,17 +25,19 @@ impl Running {
                 Some(Fact::HungUp(Side::A, hung_up_by(by)))
             }
             LegEvent::Acked { body } => {
-                if std::mem::take(&mut self.late_offer)
-                    && let Some(b) = &self.b
-                {
-                    b.ack(body).await;
+                if std::mem::take(&mut self.late_offer) {
+                    let body = self.pass_on(Side::A, body).await;
+                    if let Some(b) = &self.b {
+                        b.ack(body).await;
+                    }
                 }
                 None
             }
             LegEvent::Request { id, method, body, early } => {
-                match self.way_to_b(early) {
-                    Some(early) => self.relay.asked(Side::A, &self.a, self.b.as_mut(), Asked { id, method, body, early }).await,
-                    None => self.a.respond(id, NO_SUCH_DIALOG, None, vec![]).await,
+                match (self.way_to_b(early), self.pass(Side::A, body).await) {
+                    (Some(_), Err(_)) => self.a.respond(id, NOT_ACCEPTABLE, None, vec![]).await,
+                    (Some(early), Ok(body)) => self.relay.asked(Side::A, &self.a, self.b.as_mut(), Asked { id, method, body, early }).await,
+                    (None, _) => self.a.respond(id, NO_SUCH_DIALOG, None, vec![]).await,
                 }
                 None
             }
@@ -44,10 +46,12 @@ impl Running {
                 None
             }
             LegEvent::RequestAcked { id, body } => {
+                let body = self.pass_on(Side::A, body).await;
                 self.relay.acked(Side::A, self.b.as_ref(), id, body).await;
                 None
             }
             LegEvent::Response { id, status, body, ack_due, .. } => {
+                let body = self.pass_on(Side::A, body).await;
                 self.relay.answered(Side::A, &self.a, self.b.as_ref(), id, Answer { status, body, ack_due }).await;
                 None
             }
@@ -61,8 +65,12 @@ impl Running {
             return Some(Fact::HungUp(Side::B, Cause::Lost));
         };
         match event {
-            LegEvent::Progress { status, early, body } => self.progressed(status, early, body),
+            LegEvent::Progress { status, early, body } => {
+                let body = self.pass_on(Side::B, body).await;
+                self.progressed(status, early, body)
+            }
             LegEvent::Answered { early, body, ack_due } => {
+                let body = self.pass_on(Side::B, body).await;
                 let setting_up = self.setting_up.as_mut()?;
                 let (confirmed, said_early) = setting_up.early.answered(early);
                 setting_up.answer = body.or(said_early);
@@ -90,10 +98,12 @@ impl Running {
             }
             LegEvent::Request { id, method, body, early } => {
                 let way = self.way_to_a(early);
+                let body = self.pass(Side::B, body).await;
                 let a = if self.a_alive { Some(&mut self.a) } else { None };
-                match way {
-                    Some(early) => self.relay.asked(Side::B, self.b.as_ref()?, a, Asked { id, method, body, early }).await,
-                    None => self.b.as_ref()?.respond(id, NO_SUCH_DIALOG, None, vec![]).await,
+                match (way, body) {
+                    (Some(_), Err(_)) => self.b.as_ref()?.respond(id, NOT_ACCEPTABLE, None, vec![]).await,
+                    (Some(early), Ok(body)) => self.relay.asked(Side::B, self.b.as_ref()?, a, Asked { id, method, body, early }).await,
+                    (None, _) => self.b.as_ref()?.respond(id, NO_SUCH_DIALOG, None, vec![]).await,
                 }
                 None
             }
@@ -102,10 +112,12 @@ impl Running {
                 None
             }
             LegEvent::RequestAcked { id, body } => {
+                let body = self.pass_on(Side::B, body).await;
                 self.relay.acked(Side::B, Some(&self.a), id, body).await;
                 None
             }
             LegEvent::Response { id, status, body, ack_due, .. } => {
+                let body = self.pass_on(Side::B, body).await;
                 self.relay.answered(Side::B, self.b.as_ref()?, Some(&self.a), id, Answer { status, body, ack_due }).await;
                 None
             }

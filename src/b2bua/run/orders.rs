@@ -19,8 +19,8 @@ impl Running {
             Order::Screen => self.screen(),
             Order::Authorise(destination) => self.authorise(destination),
             Order::Dial(_) => {
-                if !self.dial().await {
-                    return Then::Hear(Fact::NoTrunkLeft);
+                if let Err(fact) = self.dial().await {
+                    return Then::Hear(fact);
                 }
             }
             Order::Progress(..) => {
@@ -38,8 +38,11 @@ impl Running {
             Order::Refuse(_, refusal) => self.refuse_a(response::to_refusal(refusal)).await,
             Order::HangUp(Side::A, cause) => self.hang_up_a(cause).await,
             Order::HangUp(Side::B, cause) => self.hang_up_b(cause).await,
-            // The parties' media finds its own way.
-            Order::Bridge => {}
+            Order::Bridge => {
+                if let Some(sound) = &self.sound {
+                    sound.answered();
+                }
+            }
             Order::Extend => self.extend(),
             Order::Arm(timer, after) => self.arm(timer, after),
             Order::Disarm(timer) => self.timers[timer.index()] = None,
@@ -164,20 +167,24 @@ impl Running {
         });
     }
 
-    /// Calls B over the next trunk that has room; false if none is left.
-    async fn dial(&mut self) -> bool {
-        let Some(destination) = self.reservation.as_ref().map(|reservation| reservation.destination) else { return false };
-        let Some(setting_up) = &mut self.setting_up else { return false };
+    /// Calls B over the next trunk that has room; the fact is why it cannot.
+    async fn dial(&mut self) -> Result<(), Fact> {
+        let Some(destination) = self.reservation.as_ref().map(|reservation| reservation.destination) else { return Err(Fact::NoTrunkLeft) };
         self.dialled_at = self.board.clock.now();
-        while let Some((trunk, cost)) = setting_up.candidates.pop() {
+        while let Some((trunk, cost)) = self.setting_up.as_mut().and_then(|setting_up| setting_up.candidates.pop()) {
             let Ok(slot) = self.board.trunks.begin(&trunk) else {
                 let at = self.board.clock.timestamp_at(self.dialled_at);
                 self.attempts.push(Attempt { trunk: trunk.name.as_str().into(), at, sip_status: None, outcome: "full", millis: 0 });
                 continue;
             };
+            if let Some(target) = trunk.target {
+                self.make_room(target.ip())?;
+            }
+            let offer = self.setting_up.as_ref().and_then(|setting_up| setting_up.offer.clone());
+            let offer = self.pass(Side::A, offer).await.map_err(|error| self.no_sound(&error))?;
+            let Some(setting_up) = &mut self.setting_up else { break };
             let (shown, hosts) = (self.board.config.shown_caller, &self.board.hosts);
-            let invite =
-                outgoing::invite(&trunk, &self.arrived, destination, shown, hosts, setting_up.offer.clone(), setting_up.max_forwards);
+            let invite = outgoing::invite(&trunk, &self.arrived, destination, shown, hosts, offer, setting_up.max_forwards);
             let Some(invite) = invite else { continue };
             if !self.attempts.is_empty() {
                 self.relay.left(&self.a).await;
@@ -189,9 +196,9 @@ impl Running {
             self.trunk_out = Some(trunk);
             self.cost = cost;
             self.slots.1 = Some(slot);
-            return true;
+            return Ok(());
         }
-        false
+        Err(Fact::NoTrunkLeft)
     }
 
     /// Notes how the trunk did that was dialled last.
@@ -239,6 +246,10 @@ impl Running {
         {
             job.await;
         }
+        let sound = match self.sound.take() {
+            Some(sound) => Some(sound.close().await),
+            None => None,
+        };
         let told = !self.attempts.is_empty() || !self.funded.is_empty();
         let detail = told.then(|| serde_json::to_string(&Detail { attempts: &self.attempts, funded: &self.funded }).ok()).flatten();
         let now = self.board.clock.timestamp();
@@ -262,6 +273,7 @@ impl Running {
             ended_at: now,
             duration: Duration::ZERO,
             cost: self.cost.take(),
+            sound,
             detail,
         }
         .with_record(record, &self.board.clock);

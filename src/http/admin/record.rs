@@ -44,6 +44,7 @@ async fn one(desk: Desk, Path(call): Path<String>) -> Result<Response, Trouble> 
         div.grid.wide {
             div.stack {
                 (show::card(t("What happened"), ladder(&record)))
+                @if record["media"].is_object() { (show::card(t("How it sounded"), sound(&record["media"]))) }
                 (show::card(t("The record"), facts(&record)))
             }
             div.stack {
@@ -92,6 +93,20 @@ fn why_html(why: Option<&Value>) -> Markup {
         (sentences(why))
         details { summary { (t("The figures")) } (price(why)) (charge(why)) (carriers(why)) }
     }
+}
+
+fn sound(media: &Value) -> Markup {
+    let rows = [(t("From the caller"), &media["a"]), (t("From the far end"), &media["b"])].map(|(whose, stream)| {
+        let jitter = stream["jitter_ms"].as_str().unwrap_or_default();
+        vec![html! { (whose) }, html! { (stream["packets"]) }, html! { (stream["lost"]) }, html! { (jitter) " ms" }]
+    });
+    Table::new(t("Sound as it arrived here"))
+        .column(t("Whose"))
+        .figures(t("Packets"))
+        .figures(t("Lost"))
+        .figures(t("Jitter"))
+        .rows(rows)
+        .show()
 }
 
 fn money(record: &Value) -> Markup {

@@ -12,6 +12,7 @@ use crate::cdr::store::{self, Filter, Owner};
 use crate::cdr::{self, Posting, Record, Step, Story, cause_word, parse_cause};
 use crate::http::error::Problem;
 use crate::http::{Caller, State};
+use crate::media::Quality;
 use crate::people::Scope;
 use crate::rating::DENOMINATOR;
 use crate::types::{CallId, E164, Micros, Money, Side, SubscriberId, Timestamp};
@@ -43,7 +44,12 @@ fn shape(record: &Record) -> Value {
         "duration_secs": seconds(record.duration),
         "billed_secs": 0,
         "charge": null,
+        "media": null,
     });
+    if let Some(sound) = &record.sound {
+        let of = |quality: &Quality| json!({ "packets": quality.packets, "lost": quality.lost, "jitter_ms": format!("{}.{:03}", quality.jitter_us / 1000, quality.jitter_us % 1000) });
+        shape["media"] = json!({ "a": of(&sound.a), "b": of(&sound.b) });
+    }
     if let Some((quote, charge)) = &record.charged {
         shape["billed_secs"] = json!(charge.billed_secs);
         shape["charge"] = json!(Money { amount: charge.amount, currency: quote.currency });
