@@ -571,7 +571,7 @@ async fn the_books_of_a_month_are_told_and_saved() {
     let table = door.get(&format!("{one}/statements/2026-03?format=csv")).await;
     let lines: Vec<_> = table.text.lines().collect();
     assert_eq!(lines[0], "at,id,kind,amount,balance,currency,cause,note");
-    assert!(lines.len() == 3 && lines[2].contains("transfer,'-1.25,3.75,EUR,") && lines[2].ends_with(",'=1+1"), "{}", table.text);
+    assert!(lines.len() == 3 && lines[2].contains("transfer,-1.25,3.75,EUR,") && lines[2].ends_with(",'=1+1"), "{}", table.text);
     let month = door.get("/statements/2026-03?format=csv").await;
     assert!(month.text.lines().count() == 4 && month.text.contains(other_id), "{}", month.text);
     let books = door.get("/books?month=2026-03").await.body;

@@ -12,6 +12,8 @@ use crate::types::{AccountId, CredentialId, E164, Micros, Nanos, Secret, Subscri
 
 /// Names one statement looks up.
 const NAMED_AT_ONCE: usize = 500;
+/// Users of accounts that are read in one statement; accounts that many share may show fewer.
+const USERS_AT_ONCE: usize = 2000;
 
 /// Adds a subscriber; the account must exist.
 pub async fn create(tx: &mut AnyConnection, subscriber: &Subscriber) -> Result<(), sqlx::Error> {
@@ -108,6 +110,29 @@ pub async fn names(
         }
     }
     Ok(names)
+}
+
+/// Who uses these accounts: the eldest of each, so many at most.
+pub async fn users(
+    connection: &mut AnyConnection,
+    accounts: impl IntoIterator<Item = AccountId>,
+    most: usize,
+) -> Result<HashMap<AccountId, Vec<(SubscriberId, String)>>, sqlx::Error> {
+    let mut users: HashMap<AccountId, Vec<_>> = HashMap::new();
+    let wanted: Vec<_> = accounts.into_iter().collect();
+    for some in wanted.chunks(NAMED_AT_ONCE) {
+        let places = (1..=some.len()).map(|place| format!("${place}")).collect::<Vec<_>>().join(", ");
+        let statement =
+            format!("select account_id, id, name from subscriber where account_id in ({places}) order by id limit {USERS_AT_ONCE}");
+        let query = sqlx::query(sqlx::AssertSqlSafe(statement));
+        for row in some.iter().fold(query, |query, id| query.bind(id.to_string())).fetch_all(&mut *connection).await? {
+            let those = users.entry(parsed(&row, "account_id")?).or_default();
+            if those.len() < most {
+                those.push((parsed(&row, "id")?, row.try_get("name")?));
+            }
+        }
+    }
+    Ok(users)
 }
 
 /// A tenant's subscribers in the order of their birth; `after` is the id the last page ended with.

@@ -157,13 +157,6 @@ impl Browser {
         assert!(seen.is_some(), "“{words}” does not come up\n{}", self.shown());
     }
 
-    /// Waits until the page is another one than this.
-    #[track_caller]
-    pub fn leaves(&self, path: &str) {
-        let left = eventually(PATIENCE, || (!self.address().split('?').next().unwrap_or_default().ends_with(path)).then_some(()));
-        assert!(left.is_some(), "the page stays at {path}\n{}", self.shown());
-    }
-
     /// Waits for what a script finds; the script gets `words` and `near`, and returns an element or null.
     #[track_caller]
     fn finds(&self, what: &str, script: &str, arguments: &Value) -> Element<'_> {
@@ -193,10 +186,62 @@ impl Browser {
         self.finds("element", "return document.querySelector(arguments[0])", &json!([selector]))
     }
 
-    /// Presses a button or follows a link.
+    /// Presses a button or follows a link, and waits for where it leads: another page, or a question.
     #[track_caller]
     pub fn presses(&self, words: &str) {
+        let button = self.button(words);
+        let leads = self.run(LEADS, &json!([{ ELEMENT: button.id }]));
+        button.click();
+        self.arrives(words, leads.as_str().unwrap_or_default());
+    }
+
+    /// Presses a button that is asked about first, and says yes.
+    #[track_caller]
+    pub fn presses_and_confirms(&self, words: &str) {
+        self.presses(words);
+        let yes = self.one("dialog[open] button");
+        self.run("window.here = true", &json!([]));
+        yes.click();
+        self.arrives(words, "page");
+    }
+
+    /// Presses a key of the keyboard, wherever the focus is, and waits for where it leads: `page`, `question` or nothing.
+    #[track_caller]
+    pub fn strikes(&self, key: &str, leads: &str) {
+        self.run("window.here = true", &json!([]));
+        let keys = json!({ "actions": [{ "type": "key", "id": "keyboard", "actions": [{ "type": "keyDown", "value": key }, { "type": "keyUp", "value": key }] }] });
+        self.post("/actions", &keys).unwrap_or_else(|error| panic!("{error}\n{}", self.shown()));
+        self.arrives(key, leads);
+    }
+
+    /// Waits for another page, or a question on this one.
+    #[track_caller]
+    fn arrives(&self, words: &str, leads: &str) {
+        let script = match leads {
+            "page" => "return !window.here && document.readyState === 'complete'",
+            "question" => "return !!document.querySelector('dialog[open]')",
+            _ => return,
+        };
+        // A page may be the end of a long import.
+        let there = eventually(ANSWER, || self.try_run(script, &json!([])).is_ok_and(|there| there == json!(true)).then_some(()));
+        assert!(there.is_some(), "“{words}” leads to no {leads}\n{}", self.shown());
+    }
+
+    /// Presses what saves a file, and waits for it: what it is called and what it says.
+    #[track_caller]
+    pub fn downloads(&self, words: &str) -> (String, String) {
+        let folder = self.folder.file("downloads");
+        let files = || {
+            let found = std::fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path());
+            found.filter(|path| !path.to_string_lossy().ends_with(".crdownload")).collect::<Vec<_>>()
+        };
+        let before = files();
         self.button(words).click();
+        let file =
+            eventually(PATIENCE, || files().into_iter().find(|file| !before.contains(file) && !file.to_string_lossy().contains(".org.")));
+        let file = file.unwrap_or_else(|| panic!("“{words}” saves no file\n{}", self.shown()));
+        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        (name, std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display())))
     }
 
     /// Types into a field, in place of what is there.
@@ -219,7 +264,14 @@ impl Browser {
         assert_eq!(done, json!(true), "“{label}” has no option “{option}”\n{}", self.shown());
     }
 
-    /// Ticks a box.
+    /// Chooses from a list that leads to another page by itself.
+    #[track_caller]
+    pub fn chooses_and_goes(&self, label: &str, option: &str) {
+        self.run("window.here = true", &json!([]));
+        self.chooses(label, option);
+        self.arrives(option, "page");
+    }
+
     /// Puts a file into a field.
     #[track_caller]
     pub fn uploads(&self, label: &str, file: &Path) {
@@ -323,6 +375,14 @@ impl Element<'_> {
         self.does("click", &json!({}));
     }
 
+    /// Clicks it and waits for where it leads.
+    #[track_caller]
+    pub fn follow(&self) {
+        let leads = self.browser.run(LEADS, &json!([{ ELEMENT: self.id }]));
+        self.click();
+        self.browser.arrives("it", leads.as_str().unwrap_or_default());
+    }
+
     /// Empties it.
     #[track_caller]
     pub fn clear(&self) {
@@ -345,6 +405,15 @@ impl Element<'_> {
         value.as_str().unwrap_or_default().to_owned()
     }
 }
+
+/// Where a press leads: to another `page`, to a `question`, or nowhere.
+const LEADS: &str = r"
+window.here = true;
+const pressed = arguments[0], form = pressed.form;
+if (pressed.matches('a[href]') && !pressed.hasAttribute('download') && pressed.target !== '_blank') return 'page';
+if (pressed.closest('dialog')) return pressed.matches('[data-no]') ? 'nothing' : 'page';
+if (!form || pressed.type !== 'submit' || !form.checkValidity()) return 'nothing';
+return form.dataset.confirm && !form.dataset.confirmed ? 'question' : 'page';";
 
 /// A field by the words of its label; exact words win over a part.
 const FIND_FIELD: &str = r"
@@ -369,7 +438,7 @@ const clean = text => (text || '').replace(/\s+/g, ' ').trim().toLowerCase();
 const every = [...document.querySelectorAll('button, a[href], input[type=submit], summary, [role=button], [role=tab]')]
   .filter(one => !one.disabled && one.getClientRects().length);
 const name = one => clean(one.getAttribute('aria-label') || one.value || one.innerText || one.textContent);
-const main = document.querySelector('main');
+const main = document.querySelector('dialog[open]') || document.querySelector('main');
 const order = [...every.filter(one => main && main.contains(one)), ...every.filter(one => !main || !main.contains(one))];
 return order.find(one => name(one) === wanted) || order.find(one => name(one).startsWith(wanted)) || order.find(one => name(one).includes(wanted)) || null;";
 

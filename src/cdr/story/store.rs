@@ -29,7 +29,9 @@ pub async fn tell(connection: &mut AnyConnection, record: Record) -> Result<Stor
     .await?;
     let lines = sqlx::query(
         "select p.id, p.kind, p.note, p.created_at_us, e.book, e.currency, e.amount_micros
-         from posting p join entry e on e.posting_id = p.id where p.cause = $1 order by p.created_at_us, p.seq, e.line limit $2",
+         from posting p join entry e on e.posting_id = p.id
+         where p.cause in (select cast($1 as text) union all select charged.id from posting charged where charged.cause = $1)
+         order by p.created_at_us, p.seq, e.line limit $2",
     )
     .bind(&call)
     .bind(MOST_LINES)

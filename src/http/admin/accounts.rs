@@ -42,7 +42,7 @@ async fn list(desk: Desk, Query(asked): Query<BTreeMap<String, String>>) -> Resu
     let rows = found["items"].as_array().into_iter().flatten().map(|account| {
         let id = account["id"].as_str().unwrap_or_default();
         vec![
-            html! { a href={ "/admin/accounts/" (id) } { code { (id) } } },
+            html! { a href={ "/admin/accounts/" (id) } { (called(account)) } },
             show::balance(&account["balance"]),
             show::balance(&account["held"]),
             show::balance(&account["credit_limit"]),
@@ -137,8 +137,22 @@ async fn one(desk: Desk, Path(id): Path<String>, Query(asked): Query<BTreeMap<St
         }
         a.button href={ (address) "/statements" } { (t("Statements")) }
     };
-    let page = Page::new(&desk, Section::Accounts, t("Account")).under("/admin/accounts", t("Accounts")).actions(actions).lead(id);
+    let page = Page::new(&desk, Section::Accounts, named(&account)).under("/admin/accounts", t("Accounts")).actions(actions).lead(id);
     Ok(page.show(body))
+}
+
+/// The same as the title of a page.
+fn named(account: &Value) -> String {
+    match account["subscribers"][0]["name"].as_str() {
+        Some(name) => t("Account of {name}").replace("{name}", name),
+        None => t("Account").to_owned(),
+    }
+}
+
+/// An account by those who use it, or by its id.
+fn called(account: &Value) -> Markup {
+    let users: Vec<_> = account["subscribers"].as_array().into_iter().flatten().filter_map(|one| one["name"].as_str()).collect();
+    html! { @if users.is_empty() { code.id { (account["id"].as_str().unwrap_or_default()) } } @else { (users.join(", ")) } }
 }
 
 /// Where the next page begins; cursors are texts or numbers.
@@ -159,7 +173,7 @@ pub(super) fn entries_table(entries: &Value, reversible: bool) -> Markup {
             html! { (movement(text("kind"))) },
             show::money(&entry["amount"]),
             cause(entry),
-            show::text(&entry["note"]),
+            show::note(&entry["note"]),
         ];
         if reversible {
             let way = format!("/admin/accounts/{}/entries/{}/reverse", text("account_id"), text("id"));
@@ -215,7 +229,7 @@ pub(super) fn money_page(desk: &Desk, account: &Value, title: &str, form: Form<'
         div.grid {
             div.card { (form.show()) }
             (show::card(t("The account"), show::facts([
-                (t("Account"), show::id(&account["id"])),
+                (t("Used by"), called(account)),
                 (t("Balance"), show::balance(&account["balance"])),
                 (t("Held"), show::balance(&account["held"])),
                 (t("Credit limit"), show::balance(&account["credit_limit"])),
@@ -225,7 +239,7 @@ pub(super) fn money_page(desk: &Desk, account: &Value, title: &str, form: Form<'
     };
     let page = Page::new(desk, Section::Accounts, title)
         .under("/admin/accounts", t("Accounts"))
-        .under(format!("/admin/accounts/{id}"), t("Account"));
+        .under(format!("/admin/accounts/{id}"), named(account));
     page.show_as(trouble.map_or(StatusCode::OK, |trouble| trouble.status), body)
 }
 
@@ -295,9 +309,14 @@ async fn adjust(desk: Desk, Path(id): Path<String>, form: Submitted) -> Result<R
 
 /// Back to the account, or to the approval that waits for somebody else.
 pub(super) fn moved_or_waits(id: &str, answer: &Value, said: &str) -> Response {
+    moved_or_waits_at(&format!("/admin/accounts/{id}"), answer, said)
+}
+
+/// The same, back to another page.
+pub(super) fn moved_or_waits_at(address: &str, answer: &Value, said: &str) -> Response {
     match answer["id"].as_str().filter(|answer| answer.starts_with("appr_")) {
         Some(approval) => done(&format!("/admin/approvals/{approval}"), t("It waits for a second person to approve it.")),
-        None => done(&format!("/admin/accounts/{id}"), said),
+        None => done(address, said),
     }
 }
 

@@ -1,11 +1,12 @@
 //! Rate decks: the list, one with its versions, a file going in by a dry run that shows what it would change, rolling back.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Path, Query};
 use axum::http::{Method, StatusCode};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::{get, post};
 use maud::{Markup, html};
 use serde_json::{Value, json};
@@ -20,6 +21,10 @@ use super::table::{Table, pages};
 use super::text::t;
 use super::upload;
 use crate::people::Scope;
+
+/// How often and how long one waits for a short import before its progress is shown.
+const SHORT: u32 = 20;
+const A_MOMENT: Duration = Duration::from_millis(50);
 
 pub(super) fn router() -> Router<House> {
     Router::new()
@@ -92,11 +97,11 @@ async fn create(desk: Desk, form: Submitted) -> Response {
 }
 
 async fn one(desk: Desk, Path(id): Path<String>) -> Result<Response, Trouble> {
-    page(&desk, &id, None).await
+    page(&desk, &id, &BTreeMap::new(), None).await
 }
 
-/// One deck, perhaps with what was wrong with a file.
-pub(super) async fn page(desk: &Desk, id: &str, trouble: Option<&Trouble>) -> Result<Response, Trouble> {
+/// One deck, perhaps with what was said and what was wrong with a file.
+pub(super) async fn page(desk: &Desk, id: &str, said: &BTreeMap<String, String>, trouble: Option<&Trouble>) -> Result<Response, Trouble> {
     let deck = desk.get(&format!("/decks/{}", escaped(id))).await?;
     let may = desk.may(Scope::Decks);
     let now = deck["versions"].as_array().and_then(|versions| versions.first()).map(|version| version["id"].clone());
@@ -135,7 +140,7 @@ pub(super) async fn page(desk: &Desk, id: &str, trouble: Option<&Trouble>) -> Re
             (t("Since"), show::time(&deck["created_at"])),
             (t("Id"), show::id(&deck["id"])),
         ])))
-        @if may { section.card { h2 { (t("Import prices")) } (upload::form(desk, id, trouble)) } }
+        @if may { section.card { h2 { (t("Import prices")) } (upload::form(desk, id, said, trouble)) } }
         section.card { h2 { (t("Versions")) } (versions) }
     };
     let actions = html! { a.button href={ "/admin/explain?deck_id=" (id) } { (t("Explain a rate")) } };
@@ -185,56 +190,86 @@ async fn held_page(
     given: Option<&Submitted>,
     trouble: Option<&Trouble>,
 ) -> Result<Response, Trouble> {
-    let api = format!("/imports/{}", escaped(id));
-    let import = desk.get(&api).await?;
+    let import = desk.get(&format!("/imports/{}", escaped(id))).await?;
     let deck = import["deck_id"].as_str().unwrap_or_default();
-    let report = &import["report"];
+    let named = desk.get(&format!("/decks/{}", escaped(deck))).await?;
     let state = import["state"].as_str().unwrap_or_default();
-    let body = match state {
-        "reading" | "applying" => html! {
-            div #progress data-live aria-live="polite" {
-                p { (show::text(&import["rows_read"])) " " (t("lines are read")) ", " (show::text(&import["rows_written"])) " " (t("rates are written")) "." }
-                p { a.button href={ "/admin/imports/" (id) } { (t("Look again")) } }
-            }
-        },
-        "rejected" => html! {
-            div.trouble role="alert" { p { (show::text(&import["reason"])) } }
-            (bad_lines(&import["rejects"], &import["rejected"]))
-        },
+    let (lead, body) = match state {
+        "reading" => (t("The file is being read."), progress(id, &import)),
+        "applying" => (t("The new prices are being written. Until that is done the old ones hold."), progress(id, &import)),
+        "rejected" => (t("The file is rejected. Nothing has changed."), rejected(desk, deck, &import, asked)),
+        "checked" => {
+            let form = html! { @if desk.may(Scope::Decks) { div.card { (apply_form(desk, id, &import["report"], given, trouble)) } } };
+            (t("This is what would change. Nothing has changed yet."), html! { (form) (looked_at(desk, id, &import, asked).await?) })
+        }
         _ => {
-            let chosen = asked.get("list").map(String::as_str).filter(|list| lists().iter().any(|(code, _)| code == list));
-            let first = lists().into_iter().map(|(code, _)| code).find(|code| report[*code].as_u64().is_some_and(|count| count > 0));
-            let list = chosen.or(first).unwrap_or("unchanged");
-            let after = asked.get("after").map(String::as_str).unwrap_or_default();
-            let rows = desk.get(&format!("{api}/rows{}", query([("list", list), ("after", after)]))).await?;
-            html! {
-                @if state == "applied" { p.flash role="status" { (t("Applied. The new prices are valid from")) " " (show::time(&import["effective_from"])) "." } }
-                @else if desk.may(Scope::Decks) { div.card { (apply_form(desk, id, report, given, trouble)) } }
-                @if report["rejected"].as_u64().is_some_and(|count| count > 0) { (bad_lines(&report["rejects"], &report["rejected"])) }
-                nav.tabs aria-label=(t("What would change")) {
-                    @for (code, name) in lists() {
-                        @if report[code].as_u64().is_some_and(|count| count > 0) {
-                            a href={ "/admin/imports/" (id) "?list=" (code) } aria-current=[(code == list).then_some("page")] { (name) " " (show::text(&report[code])) }
-                        }
-                    }
-                }
-                (changes(&rows))
-                (pages(&format!("/admin/imports/{id}"), &[("list", list), ("after", after)], rows["next"].as_str()))
-            }
+            let done = html! { p.flash role="status" { (t("Applied. The new prices are valid from")) " " (show::time(&import["effective_from"])) "." } };
+            (t("This is what changed."), html! { (done) (looked_at(desk, id, &import, asked).await?) })
         }
     };
     let page = Page::new(desk, Section::Decks, t("Import"))
         .under("/admin/decks", t("Rate decks"))
-        .under(format!("/admin/decks/{deck}"), t("The deck"));
-    let lead = if state == "checked" { t("This is what would change. Nothing has changed yet.") } else { t("The import of a file.") };
+        .under(format!("/admin/decks/{deck}"), named["name"].as_str().unwrap_or(t("The deck")));
     Ok(page.lead(lead).show_as(trouble.map_or(StatusCode::OK, |trouble| trouble.status), body))
 }
 
+/// How far it is; scripts look again by themselves.
+fn progress(id: &str, import: &Value) -> Markup {
+    html! {
+        div.card #progress data-live="soon" aria-live="polite" {
+            p { (show::count(&import["rows_read"])) " " (t("lines are read")) ", " (show::count(&import["rows_written"])) " " (t("rates are written")) "." }
+            p { a.button href={ "/admin/imports/" (id) } { (t("Look again")) } }
+        }
+    }
+}
+
+/// What is wrong with the file, and the way to send it again.
+fn rejected(desk: &Desk, deck: &str, import: &Value, asked: &BTreeMap<String, String>) -> Markup {
+    let mut said = asked.clone();
+    let bad = import["rejected"].as_u64().unwrap_or(0);
+    if bad > 0 {
+        said.insert("max_rejects".to_owned(), bad.to_string());
+    }
+    html! {
+        div.trouble role="alert" { p { (show::text(&import["reason"])) } }
+        @if bad > 0 { (bad_lines(&import["rejects"], &import["rejected"])) }
+        @if desk.may(Scope::Decks) {
+            section.card {
+                h2 { (t("Send it again")) }
+                @if bad > 0 { p { (t("Correct these lines in the file and choose it again. Or choose it as it is: the broken lines are then left out.")) } }
+                (upload::form(desk, deck, &said, None))
+            }
+        }
+    }
+}
+
+/// The lists of what would change, one of them page by page.
+async fn looked_at(desk: &Desk, id: &str, import: &Value, asked: &BTreeMap<String, String>) -> Result<Markup, Trouble> {
+    let report = &import["report"];
+    let some = |code: &str| report[code].as_u64().is_some_and(|count| count > 0);
+    let chosen = asked.get("list").map(String::as_str).filter(|list| lists().iter().any(|(code, _)| code == list));
+    let first = lists().into_iter().map(|(code, _)| code).find(|code| some(code));
+    let list = chosen.or(first).unwrap_or("unchanged");
+    let after = asked.get("after").map(String::as_str).unwrap_or_default();
+    let rows = desk.get(&format!("/imports/{}/rows{}", escaped(id), query([("list", list), ("after", after)]))).await?;
+    Ok(html! {
+        @if some("rejected") { (bad_lines(&report["rejects"], &report["rejected"])) }
+        nav.tabs aria-label=(t("What would change")) {
+            @for (code, name) in lists() {
+                @if some(code) {
+                    a href={ "/admin/imports/" (id) "?list=" (code) } aria-current=[(code == list).then_some("page")] { (name) " " span.quiet { (show::count(&report[code])) } }
+                }
+            }
+        }
+        (changes(&rows))
+        (pages(&format!("/admin/imports/{id}"), &[("list", list), ("after", after)], rows["next"].as_str()))
+    })
+}
+
 fn apply_form(desk: &Desk, id: &str, report: &Value, given: Option<&Submitted>, trouble: Option<&Trouble>) -> Markup {
-    let rates = report["rates"].as_u64().unwrap_or(0);
     Form::new(desk, format!("/admin/imports/{id}/apply"), t("Apply it"))
         .again(given, trouble)
-        .with(html! { p { strong { (rates) } " " (t("rates are in the file.")) } })
+        .with(html! { p { strong { (show::count(&report["rates"])) } " " (t("rates are in the file.")) } })
         .field(Field::hidden("fingerprint", report["fingerprint"].as_str().unwrap_or_default()))
         .field(Field::input("datetime-local", "effective_from", t("Valid from")).hint(t("In UTC. Empty: at once.")))
         .confirm(t("Switch to these prices? The old ones stay, and can be rolled back to."))
@@ -243,11 +278,11 @@ fn apply_form(desk: &Desk, id: &str, report: &Value, given: Option<&Submitted>, 
 
 /// The lines that cannot be read, each with what is wrong.
 pub(super) fn bad_lines(lines: &Value, all: &Value) -> Markup {
-    let rows = lines.as_array().into_iter().flatten().map(|line| vec![show::text(&line["line"]), show::text(&line["reason"])]);
+    let rows = lines.as_array().into_iter().flatten().map(|line| vec![show::count(&line["line"]), show::text(&line["reason"])]);
     html! {
         section.card {
-            h2 { (t("Broken lines")) " (" (show::text(all)) ")" }
-            (Table::new(t("Broken lines")).figures(t("Line")).column(t("What is wrong")).rows(rows).show())
+            h2 { (t("Broken lines")) " (" (show::count(all)) ")" }
+            (Table::new(t("Broken lines")).column(t("Line")).column(t("What is wrong")).rows(rows).show())
         }
     }
 }
@@ -280,12 +315,23 @@ fn changes(rows: &Value) -> Markup {
 
 async fn apply(desk: Desk, Path(id): Path<String>, form: Submitted) -> Result<Response, Trouble> {
     let at = form.get("effective_from").map(|at| if at.len() == 16 { format!("{at}:00Z") } else { format!("{at}Z") });
-    let mut body = json!({ "fingerprint": form.text("fingerprint"), "wait": true });
+    let mut body = json!({ "fingerprint": form.text("fingerprint") });
     if let Some(at) = at {
         body["effective_from"] = json!(at);
     }
     match desk.send(Method::POST, &format!("/imports/{}/apply", escaped(&id)), &body, None).await {
-        Ok(_) => Ok(done(&format!("/admin/imports/{id}"), t("The prices are switched."))),
+        Ok(import) => {
+            // A short one is done before anybody looks.
+            let (mut import, api) = (import, format!("/imports/{}", escaped(&id)));
+            for _ in 0..SHORT {
+                if import["state"] != "applying" {
+                    break;
+                }
+                tokio::time::sleep(A_MOMENT).await;
+                import = desk.get(&api).await?;
+            }
+            Ok(Redirect::to(&format!("/admin/imports/{id}")).into_response())
+        }
         Err(trouble) => held_page(&desk, &id, &BTreeMap::new(), Some(&form), Some(&trouble)).await,
     }
 }

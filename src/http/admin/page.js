@@ -45,7 +45,8 @@
             input.addEventListener("input", show);
             show();
         }
-        if (document.querySelector("[data-live]")) setInterval(refresh, 5000);
+        const live = document.querySelector("[data-live]");
+        if (live) setInterval(refresh, live.dataset.live === "soon" ? 1000 : 5000);
         if (location.hash === "#print") print();
     };
     // One press, one request: the second press of an impatient finger is not sent.
@@ -70,6 +71,7 @@
         yes.type = "button";
         const no = document.createElement("button");
         no.type = "button";
+        no.dataset.no = "";
         no.textContent = say("cancel");
         yes.addEventListener("click", () => { form.dataset.confirmed = "1"; dialog.close(); form.requestSubmit(); });
         no.addEventListener("click", () => dialog.close());
@@ -87,6 +89,8 @@
         if (!answer?.ok || answer.redirected) return;
         const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
         for (const part of document.querySelectorAll("[data-live]")) {
+            // What was awaited is there: the page is another one now.
+            if (part.dataset.live === "soon" && !fresh.getElementById(part.id)) return location.reload();
             const now = fresh.getElementById(part.id);
             if (now && !part.querySelector("details[open]") && !part.contains(document.activeElement) && now.innerHTML !== part.innerHTML) part.replaceChildren(...now.childNodes);
         }

@@ -5,7 +5,7 @@ use axum::extract::Path;
 use axum::response::Response;
 use axum::routing::get;
 use maud::{Markup, html};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::desk::{Desk, escaped};
 use super::explain::{carriers, charge, price, sentences};
@@ -16,6 +16,7 @@ use super::reservations::rule;
 use super::table::Table;
 use super::text::t;
 use super::{House, Trouble, show};
+use crate::types::Micros;
 
 pub(super) fn router() -> Router<House> {
     Router::new().route("/admin/cdrs/{call_id}", get(one))
@@ -29,6 +30,7 @@ async fn one(desk: Desk, Path(call): Path<String>) -> Result<Response, Trouble> 
         Err(trouble) => return desk.get(&format!("/calls/{id}")).await.map(|call| still_up(&desk, &call)).map_err(|_| trouble),
     };
     let why = desk.get(&format!("/cdrs/{id}/explain")).await.ok();
+    let correction = super::correct::card(&desk, &record).await;
     let title = match record["destination"].as_str() {
         Some(destination) => t("Call to {number}").replace("{number}", destination),
         None => t("Call to nowhere").to_owned(),
@@ -39,7 +41,7 @@ async fn one(desk: Desk, Path(call): Path<String>) -> Result<Response, Trouble> 
             (show::figure(t("It ended"), cause(record["cause"].as_str().unwrap_or_default()), ended_by(&record)))
             (show::figure(t("Talked"), html! { (lasted(&record["duration_secs"])) }, html! { (record["duration_secs"].as_str().unwrap_or_default()) " s" }))
             (show::figure(t("Billed"), html! { (show::duration(record["billed_secs"].as_u64().unwrap_or_default())) }, html! { (t("after increments")) }))
-            (show::figure(t("Charge"), show::money(&record["charge"]), exact(&record)))
+            (charge_figure(&record))
         }
         div.grid.wide {
             div.stack {
@@ -50,7 +52,7 @@ async fn one(desk: Desk, Path(call): Path<String>) -> Result<Response, Trouble> 
             div.stack {
                 (show::card(t("Why it cost this"), why_html(why.as_ref())))
                 (show::card(t("Its money"), money(&record)))
-                (super::correct::card(&desk, &record, None, None))
+                (correction)
             }
         }
     }))
@@ -63,6 +65,25 @@ fn ended_by(record: &Value) -> Markup {
         _ => t("by us"),
     };
     html! { (words) }
+}
+
+/// What it costs by now, and before it was corrected.
+fn charge_figure(record: &Value) -> Markup {
+    let postings = record["postings"].as_array().into_iter().flatten();
+    let lines = postings.flat_map(|posting| posting["entries"].as_array().into_iter().flatten());
+    let taken =
+        lines.filter(|line| line["book"] == "subscriber").filter_map(|line| line["amount"]["amount"].as_str()?.parse::<Micros>().ok());
+    let taken: i64 = taken.map(|amount| -amount.get()).sum();
+    let first = record["charge"]["amount"].as_str().and_then(|amount| amount.parse::<Micros>().ok());
+    let now = json!({ "amount": Micros::new(taken).to_string(), "currency": record["charge"]["currency"] });
+    match first {
+        Some(first) if first.get() != taken => show::figure(
+            t("Charge, corrected"),
+            show::money(&now),
+            html! { (t("before it was corrected")) " " (show::money(&record["charge"])) },
+        ),
+        _ => show::figure(t("Charge"), show::money(&record["charge"]), exact(record)),
+    }
 }
 
 fn exact(record: &Value) -> Markup {
@@ -118,7 +139,7 @@ fn money(record: &Value) -> Markup {
             let first = line == 0;
             vec![
                 if first { html! { (show::time(&posting["at"])) } } else { html! {} },
-                if first { html! { (kind(posting["kind"].as_str().unwrap_or_default())) @if let Some(note) = posting["note"].as_str().filter(|note| !note.is_empty()) { br; span.quiet { (note) } } } } else { html! {} },
+                if first { html! { (kind(posting["kind"].as_str().unwrap_or_default())) @if posting["note"].as_str().is_some_and(|note| !note.is_empty()) { br; span.quiet { (show::note(&posting["note"])) } } } } else { html! {} },
                 html! { (book(entry["book"].as_str().unwrap_or_default())) },
                 show::money(&entry["amount"]),
             ]

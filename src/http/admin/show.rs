@@ -40,9 +40,10 @@ fn floor(amount: &str) -> String {
 
 /// A time of day (RFC 3339 with Z), to the second, in UTC.
 pub fn time(value: &Value) -> Markup {
-    value
-        .as_str()
-        .map_or_else(dash, |at| html! { time datetime=(at) { (at.get(..10).unwrap_or(at)) " " (at.get(11..19).unwrap_or_default()) } })
+    value.as_str().map_or_else(
+        dash,
+        |at| html! { time datetime=(at) { span { (at.get(..10).unwrap_or(at)) } " " span { (at.get(11..19).unwrap_or_default()) } } },
+    )
 }
 
 /// A day of a time.
@@ -69,6 +70,39 @@ pub fn text(value: &Value) -> Markup {
 /// An id, short but whole when copied.
 pub fn id(value: &Value) -> Markup {
     value.as_str().map_or_else(dash, |id| html! { code.id title=(id) { (id) } })
+}
+
+/// A count, in groups of three digits.
+pub fn count(value: &Value) -> Markup {
+    value.as_u64().map_or_else(dash, |count| html! { (grouped(count)) })
+}
+
+/// Groups of three digits with narrow blanks that never break.
+fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let first = digits.len() % 3;
+    let groups = digits.as_bytes()[first..].chunks(3).map(|group| String::from_utf8_lossy(group).into_owned());
+    let groups = (first > 0).then(|| digits[..first].to_owned()).into_iter().chain(groups);
+    groups.collect::<Vec<_>>().join("\u{202f}")
+}
+
+/// What somebody wrote into the books, without the ids of who did it: their names stand beside them.
+pub fn note(value: &Value) -> Markup {
+    let Some(note) = value.as_str().filter(|note| !note.is_empty()) else { return dash() };
+    let is_id = |word: &str| word.starts_with("pers_") || word.starts_with("key_");
+    let mut plain = String::with_capacity(note.len());
+    for word in note.split(' ') {
+        if is_id(word) {
+            // What stands behind the id stays: a comma, a bracket.
+            plain.push_str(word.trim_start_matches(|letter: char| letter.is_ascii_alphanumeric() || letter == '_'));
+        } else {
+            if !plain.is_empty() {
+                plain.push(' ');
+            }
+            plain.push_str(word);
+        }
+    }
+    html! { span title=[(plain != note).then_some(note)] { (plain) } }
 }
 
 /// Nothing to show.
@@ -131,6 +165,16 @@ mod tests {
         }
         assert_eq!(decimals("0.0137"), "0.0137");
         assert_eq!(decimals("5"), "5.00");
+    }
+
+    #[test]
+    fn counts_are_read_in_threes_and_notes_without_ids() {
+        assert_eq!(
+            [0, 12, 999, 1000, 199_999, 5_000_000].map(grouped),
+            ["0", "12", "999", "1\u{202f}000", "199\u{202f}999", "5\u{202f}000\u{202f}000"]
+        );
+        let noted = note(&Value::from("a slip (ann pers_01x, approved by bob pers_02y)")).into_string();
+        assert!(noted.ends_with(">a slip (ann, approved by bob)</span>"), "{noted}");
     }
 
     #[test]

@@ -76,7 +76,7 @@ async fn one(desk: Desk, Path((id, month)): Path<(String, String)>) -> Result<Re
             show::time(&line["at"]),
             html! { (movement(line["kind"].as_str().unwrap_or_default())) },
             cause(line),
-            show::text(&line["note"]),
+            show::note(&line["note"]),
             show::money(&line["amount"]),
             show::money(&line["balance"]),
         ]

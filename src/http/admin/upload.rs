@@ -1,17 +1,18 @@
 //! A file on its way from the browser into the API: passed on as it comes, never held whole.
 
+use std::collections::BTreeMap;
+
 use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::{Multipart, Path};
 use axum::http::{Method, Request, StatusCode, header};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Redirect, Response};
 use http_body_util::channel::Channel;
 use maud::{Markup, html};
 use serde_json::Value;
 
 use super::decks;
 use super::desk::{Desk, Trouble, escaped, query};
-use super::session::done;
 use super::text::t;
 use crate::http::server::BodyTime;
 
@@ -25,13 +26,15 @@ const ANSWER: usize = 8 << 20;
 const SAID: [&str; 8] = ["separator", "decimal_mark", "thousands", "rounding", "first_secs", "next_secs", "max_rejects", "prefix_lists"];
 
 /// The form: what the file looks like, and the file.
-pub(super) fn form(desk: &Desk, deck: &str, trouble: Option<&Trouble>) -> Markup {
+/// `said` is what an earlier try said, by the names of the fields.
+pub(super) fn form(desk: &Desk, deck: &str, said: &BTreeMap<String, String>, trouble: Option<&Trouble>) -> Markup {
+    let before = |name: &str| said.get(name).map(String::as_str).unwrap_or_default();
     let choice = |name: &str, label: &str, hint: &str, options: &[(&str, &str)]| {
         html! {
             div.field {
                 label for=(name) { (label) }
                 p.hint id={ (name) "-hint" } { (hint) }
-                select id=(name) name=(name) aria-describedby={ (name) "-hint" } { @for (value, words) in options { option value=(value) { (words) } } }
+                select id=(name) name=(name) aria-describedby={ (name) "-hint" } { @for (value, words) in options { option value=(value) selected[!value.is_empty() && before(name) == *value] { (words) } } }
             }
         }
     };
@@ -47,7 +50,7 @@ pub(super) fn form(desk: &Desk, deck: &str, trouble: Option<&Trouble>) -> Markup
             div.field {
                 label for="max_rejects" { (t("Broken lines that may be left out")) }
                 p.hint #max_rejects-hint { (t("More reject the file.")) }
-                input #max_rejects type="number" name="max_rejects" value="0" min="0" aria-describedby="max_rejects-hint";
+                input #max_rejects type="number" name="max_rejects" value=(said.get("max_rejects").map_or("0", String::as_str)) min="0" aria-describedby="max_rejects-hint";
             }
             div.field {
                 label for="file" { (t("File")) span.required aria-hidden="true" { " *" } }
@@ -107,7 +110,7 @@ pub(super) async fn import(
                 }
             };
             let (answer, ()) = tokio::join!(desk.pass(request), pump);
-            return answered(&desk, &id, answer).await;
+            return answered(&desk, &id, answer, &said).await;
         }
         let mut text = Vec::new();
         while let Some(piece) = field.chunk().await.map_err(|_| unreadable())? {
@@ -126,13 +129,17 @@ pub(super) async fn import(
     Err(unreadable())
 }
 
-async fn answered(desk: &Desk, id: &str, answer: Response) -> Result<Response, Trouble> {
+async fn answered(desk: &Desk, id: &str, answer: Response, said: &[(&'static str, String)]) -> Result<Response, Trouble> {
     let status = answer.status();
     let bytes = axum::body::to_bytes(answer.into_body(), ANSWER).await.unwrap_or_default();
     let told: Value = serde_json::from_slice(&bytes).unwrap_or_default();
     if status.is_success() {
         let import = told["id"].as_str().unwrap_or_default();
-        return Ok(done(&format!("/admin/imports/{import}"), t("The file is read.")));
+        // How the file was read, should it be sent again.
+        let kept = said.iter().filter(|(name, _)| *name != "wait").map(|(name, value)| (*name, value.as_str()));
+        let here = format!("/admin/imports/{import}{}", query(kept));
+        return Ok(Redirect::to(&here).into_response());
     }
-    decks::page(desk, id, Some(&Trouble::read(status, &told))).await
+    let kept = said.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    decks::page(desk, id, &kept, Some(&Trouble::read(status, &told))).await
 }

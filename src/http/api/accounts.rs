@@ -20,7 +20,8 @@ use crate::ledger::store::Posted;
 use crate::ledger::{self, Account, Draft, Kind, LedgerError, Posting, store};
 use crate::people::Scope;
 use crate::people::audit;
-use crate::types::{AccountId, Currency, Micros, Money, PostingId, Timestamp};
+use crate::subscriber;
+use crate::types::{AccountId, Currency, Micros, Money, PostingId, SubscriberId, Timestamp};
 
 /// Longest cause, note or name of a second person.
 const LONGEST_TEXT: usize = 200;
@@ -34,6 +35,9 @@ pub(super) fn router() -> Router<State> {
         .route("/accounts/{account_id}/adjust", post(adjust))
         .route("/accounts/{account_id}/entries/{posting_id}/reverse", post(reverse))
 }
+
+/// Users of an account that are named with it.
+const USERS: usize = 3;
 
 fn shape(account: &Account) -> Result<Value, Problem> {
     let money = |amount| Money { amount, currency: account.currency };
@@ -64,7 +68,20 @@ async fn list(From(state): From<State>, Extension(caller): Extension<Caller>, As
     let below = below.map_err(|error| Problem::field("below", format!("{error}. Correct the query.")))?;
     let filter = store::Filter { tenant: caller.tenant, currency: asked.currency, below };
     let found = store::list(&mut *state.database.read().await?, filter, asked.after, limit + 1).await?;
-    Ok(page(found, limit, |account| account.id, |account| shape(account).unwrap_or_default()))
+    let users = subscriber::store::users(&mut *state.database.read().await?, found.iter().map(|account| account.id), USERS).await?;
+    Ok(page(
+        found,
+        limit,
+        |account| account.id,
+        |account| shape(account).map(|shape| used(shape, users.get(&account.id))).unwrap_or_default(),
+    ))
+}
+
+/// An account with the first of those who use it.
+fn used(mut shape: Value, users: Option<&Vec<(SubscriberId, String)>>) -> Value {
+    let users = users.into_iter().flatten().map(|(id, name)| json!({ "id": id, "name": name }));
+    shape["subscribers"] = users.collect();
+    shape
 }
 
 #[derive(Debug, Deserialize)]
@@ -114,7 +131,10 @@ pub(super) async fn found(connection: &mut Connection, caller: &Caller, id: Acco
 
 async fn one(From(state): From<State>, Extension(caller): Extension<Caller>, Id(id): Id<AccountId>) -> Result<Json<Value>, Problem> {
     caller.need(Scope::Read)?;
-    Ok(Json(shape(&found(&mut *state.database.read().await?, &caller, id).await?)?))
+    let mut connection = state.database.read().await?;
+    let account = found(&mut connection, &caller, id).await?;
+    let users = subscriber::store::users(&mut connection, [id], USERS).await?;
+    Ok(Json(used(shape(&account)?, users.get(&id))))
 }
 
 #[derive(Debug, Deserialize)]

@@ -292,9 +292,16 @@ impl Pages {
         Ok(Self { parts, next, filters, left, after, over: false })
     }
 
-    /// What the file is called: the last word of its path.
+    /// What the file is called: the last word of its path, and the one before where that is a month.
     fn name(&self) -> String {
-        let word = self.parts.uri.path().rsplit('/').next().unwrap_or_default();
+        let path = percent_encoding::percent_decode_str(self.parts.uri.path()).decode_utf8_lossy();
+        let mut words = path.rsplit('/');
+        let word = words.next().unwrap_or_default();
+        let word = if word.starts_with(|first: char| first.is_ascii_digit()) {
+            format!("{}-{word}", words.next().unwrap_or_default())
+        } else {
+            word.to_owned()
+        };
         word.chars().filter(|character| character.is_ascii_alphanumeric() || *character == '-').collect()
     }
 
@@ -368,7 +375,10 @@ fn cell(value: &Value) -> String {
 
 /// A cell that a spreadsheet would take for a formula is quoted as text (ASVS 1.2.10). Our own numbers begin with a plus.
 pub(super) fn harmless(cell: String) -> String {
-    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}") } else { cell }
+    // A negative amount is a figure, and sheets must be able to add it up.
+    let figure =
+        cell.strip_prefix('-').is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'));
+    if !figure && cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}") } else { cell }
 }
 
 #[cfg(test)]
@@ -379,9 +389,17 @@ mod tests {
 
     #[test]
     fn cells_cannot_be_formulas() {
-        for (cell, written) in
-            [("=1+1", "'=1+1"), ("+15551231234", "'+15551231234"), ("-5", "'-5"), ("@x", "'@x"), ("plain", "plain"), ("", "")]
-        {
+        for (cell, written) in [
+            ("=1+1", "'=1+1"),
+            ("+15551231234", "'+15551231234"),
+            ("-1.25", "-1.25"),
+            ("-1+2", "'-1+2"),
+            ("-", "'-"),
+            ("-x", "'-x"),
+            ("@x", "'@x"),
+            ("plain", "plain"),
+            ("", ""),
+        ] {
             assert_eq!(harmless(cell.to_owned()), written);
         }
     }

@@ -58,10 +58,10 @@ pub struct Change {
     pub prefix: String,
     /// What the deck calls them.
     pub name: String,
-    /// Price a minute so far.
-    pub from: Nanos,
-    /// Price a minute to be.
-    pub to: Nanos,
+    /// Price a minute so far; none if the numbers had none.
+    pub from: Option<Nanos>,
+    /// Price a minute to be; none if the numbers lose theirs.
+    pub to: Option<Nanos>,
     /// By how much, in hundredths of a per cent; none where the price was zero.
     pub basis_points: Option<i64>,
     /// Why it is on this list, where that is not plain.
@@ -355,18 +355,20 @@ impl Comparison {
 
     fn change(&self, seen: &Seen<'_>, note: String) -> Change {
         let from = match &seen.was {
-            Some(was) => was.rate.per_minute,
-            None => self.so_far.covering(seen.row.prefix).map_or(Nanos::ZERO, |wider| wider.rate.per_minute),
+            Some(was) => Some(was.rate.per_minute),
+            None => self.so_far.covering(seen.row.prefix).map(|wider| wider.rate.per_minute),
         };
         let to = seen.row.rate.per_minute;
-        Change { prefix: seen.row.prefix.to_string(), name: seen.row.name.to_owned(), from, to, basis_points: basis_points(from, to), note }
+        let basis_points = from.and_then(|from| basis_points(from, to));
+        Change { prefix: seen.row.prefix.to_string(), name: seen.row.name.to_owned(), from, to: Some(to), basis_points, note }
     }
 
     fn gone(&self, row: Row<'_>) -> Change {
-        let to = self.sheet.table.covering(row.prefix).map_or(Nanos::ZERO, |wider| wider.rate.per_minute);
+        let to = self.sheet.table.covering(row.prefix).map(|wider| wider.rate.per_minute);
         let from = row.rate.per_minute;
+        let basis_points = to.and_then(|to| basis_points(from, to));
         let (prefix, name) = (row.prefix.to_string(), row.name.to_owned());
-        Change { prefix, name, from, to, basis_points: basis_points(from, to), note: String::new() }
+        Change { prefix, name, from: Some(from), to, basis_points, note: String::new() }
     }
 }
 

@@ -158,8 +158,8 @@ fn a_report_tells_what_changes_dearest_first() {
         report.dearer_list.iter().map(|change| (&*change.prefix, change.basis_points)).collect::<Vec<_>>(),
         [("34", None), ("1", Some(10_000))]
     );
-    assert_eq!((report.added_list[0].prefix.as_str(), report.added_list[0].from.get()), ("155", 10_000_000));
-    assert_eq!((report.removed_list[0].prefix.as_str(), report.removed_list[0].to.get()), ("4477", 10_000_000));
+    assert_eq!((report.added_list[0].prefix.as_str(), report.added_list[0].from.map(Nanos::get)), ("155", Some(10_000_000)));
+    assert_eq!((report.removed_list[0].prefix.as_str(), report.removed_list[0].to.map(Nanos::get)), ("4477", Some(10_000_000)));
     assert_eq!(listed(&comparison, List::Shadowed), ["155"]);
     assert_eq!(listed(&comparison, List::NewlyCovered), ["420112", "881"]);
     assert_eq!(
