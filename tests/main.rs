@@ -25,6 +25,7 @@ mod server;
 mod sipp;
 mod stats;
 mod story;
+mod streams;
 mod support;
 mod tenants;
 mod tidy;

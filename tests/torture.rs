@@ -10,7 +10,7 @@ use callthrough::sip::msg::{
 
 /// What must happen to a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Treatment {
+pub(crate) enum Treatment {
     /// Parses and passes the screen.
     Passes,
     /// Parses; the screen answers this.
@@ -26,7 +26,7 @@ enum Treatment {
 use Treatment::{Answered, Dropped, Passes, Response, Screened};
 
 /// With our capabilities below. Where RFC 4475 leaves a choice between 400 and leniency, the reason for ours stands beside.
-const EXPECTED: &[(&str, Treatment)] = &[
+pub(crate) const EXPECTED: &[(&str, Treatment)] = &[
     // RFC 4475 §3.1.1: valid.
     ("wsinv", Passes),
     ("intmeth", Screened(501)),

@@ -132,6 +132,7 @@ pub struct Local {
 
 impl Local {
     /// A UDP address that others know as `advertised`.
+    #[cfg(test)]
     pub fn new(advertised: SocketAddr) -> Self {
         Self::over(Transport::Udp, advertised)
     }

@@ -13,16 +13,28 @@ use super::core::{Core, Local, Settings};
 use super::dialog::refresh::MIN_SE;
 use super::leg::{Command, EVENT_QUEUE, Incoming, Leg, LegId, OutgoingInvite, StoredDialog, Told};
 use super::net;
-use super::net::udp::Sockets;
+use super::net::Doors;
+use super::net::flow::Bounds;
 use super::transaction::Intervals;
+use super::transport::Transport;
 use crate::types::{Clock, Random, TrunkId};
 
 /// Settings of the SIP side.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// UDP addresses to listen on, IPv4 and IPv6; port 0 takes a free one.
+    /// Addresses to listen on, IPv4 and IPv6; port 0 takes a free one.
     pub listen: Vec<SocketAddr>,
+    /// Whether TCP is spoken there too, not UDP alone.
+    pub tcp: bool,
+    /// TCP and TLS connections at once; strangers may have half of them.
+    pub max_connections: usize,
+    /// Connections at once from one stranger's address.
+    pub max_connections_of_one: usize,
+    /// A connection is closed when nothing has come or gone for this long.
+    pub connection_idle_secs: u32,
+    /// How often a quiet connection is kept alive, so that firewalls keep it open; 0 for never.
+    pub keep_alive_secs: u32,
     /// The addresses that others reach us by, where they differ from `listen` (behind NAT, or listening on all addresses):
     /// at most one for each family.
     pub advertise: Vec<IpAddr>,
@@ -61,6 +73,11 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 5060))],
+            tcp: true,
+            max_connections: 2_000,
+            max_connections_of_one: 20,
+            connection_idle_secs: 900,
+            keep_alive_secs: 100,
             advertise: Vec::new(),
             strangers: Strangers::Refuse,
             scanners: [
@@ -147,9 +164,19 @@ impl Endpoint {
             let message = format!("sip.session_secs is {}, but RFC 4028 allows no less than {MIN_SE}", config.session_secs);
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
-        let sockets = Sockets::bind(&config.listen)?;
-        let bound = sockets.local_addresses()?;
-        let locals = bound.iter().map(|&address| advertised(address, &config.advertise).map(Local::new)).collect::<io::Result<Vec<_>>>()?;
+        let doors = Doors::open(&config.listen, config.tcp)?;
+        let bound = doors.addresses()?;
+        let locals = bound
+            .iter()
+            .map(|&(transport, address)| advertised(address, &config.advertise).map(|address| Local::over(transport, address)))
+            .collect::<io::Result<Vec<_>>>()?;
+        let secs = |secs: u32| Duration::from_secs(u64::from(secs));
+        let bounds = Bounds {
+            most: config.max_connections,
+            most_of_one: config.max_connections_of_one,
+            idle: secs(config.connection_idle_secs),
+            ping: Some(secs(config.keep_alive_secs)).filter(|every| !every.is_zero()),
+        };
         let settings = Settings {
             locals,
             intervals: Intervals {
@@ -163,12 +190,14 @@ impl Endpoint {
             session_secs: config.session_secs,
             stranger_requests: config.stranger_requests,
         };
+        let local = bound.iter().filter(|(transport, _)| *transport == Transport::Udp).map(|(_, address)| *address).collect();
+        let sockets = bound.into_iter().map(|(_, address)| address).collect();
         let (orders, order_queue) = mpsc::channel(ORDER_QUEUE);
         let (incoming, calls) = mpsc::channel(config.max_waiting_calls.max(1));
         let core = Core::new(settings, random);
-        let task = net::task::Task::new(core, sockets, bound.clone(), clock, order_queue, orders.downgrade(), incoming);
+        let task = net::task::Task::new(core, doors, sockets, bounds, clock, order_queue, orders.downgrade(), incoming);
         tokio::spawn(task.run());
-        Ok((Self { orders, local: bound.into(), next_leg: Arc::new(AtomicU64::new(1)) }, calls))
+        Ok((Self { orders, local, next_leg: Arc::new(AtomicU64::new(1)) }, calls))
     }
 
     /// Says from now on who is a trunk and who a stranger.
@@ -190,7 +219,7 @@ impl Endpoint {
         self.order(Order::Bye(Box::new(dialog))).await;
     }
 
-    /// The addresses the sockets are bound to, in the order of [`Config::listen`].
+    /// The addresses we listen on, in the order of [`Config::listen`]: each for UDP and, unless that is off, for TCP.
     pub fn local_addresses(&self) -> &[SocketAddr] {
         &self.local
     }
@@ -227,7 +256,7 @@ fn advertised(bound: SocketAddr, advertise: &[IpAddr]) -> io::Result<SocketAddr>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sip::{Body, InDialog, LegEvent, Reason, Target};
+    use crate::sip::{Body, Hop, InDialog, LegEvent, Reason, Target};
 
     struct Everybody(TrunkId);
 
@@ -256,16 +285,17 @@ mod tests {
         }
     }
 
-    async fn a_call_completes(listen: &str) {
+    async fn a_call_completes(listen: &str, transport: Transport) {
         let (alice, _calls) = endpoint(listen).await;
         let (bob, mut calls) = endpoint(listen).await;
-        let mut out = alice.invite(call(Target::Address(bob.local_addresses()[0]))).await;
+        let target = Target::Hop(Hop { transport, address: bob.local_addresses()[0], by_size: true });
+        let mut out = alice.invite(call(target)).await;
 
         let Incoming { leg: mut into, invite } = calls.recv().await.unwrap();
         assert_eq!(invite.request_uri, "sip:+15551231234@carrier.example.com;user=phone");
         assert_eq!((invite.from.as_str(), invite.max_forwards), ("<sip:+15551230000@example.com>", 68));
         assert_eq!(invite.header("p-asserted-identity"), Some("<sip:+15551230000@example.com>"));
-        assert_eq!(invite.body, Some(Body::sdp("v=0\r\n")));
+        assert_eq!((invite.body, invite.transport), (Some(Body::sdp("v=0\r\n")), transport));
         assert!(into.stored_dialog().is_some());
 
         into.progress(183, Some(Body::sdp("early")), vec![]).await;
@@ -295,12 +325,33 @@ mod tests {
 
     #[tokio::test]
     async fn a_call_completes_over_ipv4() {
-        a_call_completes("127.0.0.1:0").await;
+        a_call_completes("127.0.0.1:0", Transport::Udp).await;
+        a_call_completes("127.0.0.1:0", Transport::Tcp).await;
     }
 
     #[tokio::test]
     async fn a_call_completes_over_ipv6() {
-        a_call_completes("[::1]:0").await;
+        a_call_completes("[::1]:0", Transport::Udp).await;
+        a_call_completes("[::1]:0", Transport::Tcp).await;
+    }
+
+    #[tokio::test]
+    async fn a_long_invite_goes_by_tcp_and_back_to_udp_if_nobody_listens_there() {
+        let (alice, _calls) = endpoint("127.0.0.1:0").await;
+        for (tcp, came_by) in [(true, Transport::Tcp), (false, Transport::Udp)] {
+            let config = Config { listen: vec!["127.0.0.1:0".parse().unwrap()], tcp, ..Config::default() };
+            let (bob, mut calls) = Endpoint::start(config, Clock::system(), Random::system()).await.unwrap();
+            bob.set_sources(Arc::new(Everybody(TrunkId::new(&Clock::system(), &Random::seeded(1))))).await;
+            let target = Target::Hop(Hop { transport: Transport::Udp, address: bob.local_addresses()[0], by_size: true });
+            let mut out = alice.invite(OutgoingInvite { body: Some(Body::sdp("v".repeat(1_400))), ..call(target) }).await;
+            let Incoming { leg: mut into, invite } = calls.recv().await.unwrap();
+            assert_eq!(invite.transport, came_by);
+            into.answer(None, vec![]).await;
+            while !matches!(out.event().await.expect("the call is answered"), LegEvent::Answered { .. }) {}
+            out.hang_up(None).await;
+            assert_eq!(into.event().await, Some(LegEvent::Acked { body: None }));
+            assert!(matches!(into.event().await, Some(LegEvent::HungUp { .. })));
+        }
     }
 
     #[tokio::test]

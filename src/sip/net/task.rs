@@ -1,14 +1,18 @@
-//! The one task of an endpoint: waits for datagrams, orders, names and time, feeds them to the core, carries out what it says.
+//! The one task of an endpoint: waits for datagrams, connections, orders, names and time, feeds them to the core, carries out what it says.
 
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::task::JoinSet;
 
+use super::Doors;
+use super::flow::{Bounds, Flows};
+use super::tcp::News;
 use super::udp::Sockets;
 use crate::sip::core::{Core, Input, Output};
 use crate::sip::endpoint::Order;
@@ -32,6 +36,8 @@ const BUSY_SECS: u32 = 5;
 pub(crate) struct Task {
     core: Core,
     sockets: Sockets,
+    flows: Flows,
+    /// Where each socket is bound.
     local: Vec<SocketAddr>,
     clock: Clock,
     orders: mpsc::Receiver<Order>,
@@ -45,16 +51,22 @@ pub(crate) struct Task {
 impl Task {
     pub(crate) fn new(
         core: Core,
-        sockets: Sockets,
+        Doors { sockets, listeners }: Doors,
         local: Vec<SocketAddr>,
+        bounds: Bounds,
         clock: Clock,
         orders: mpsc::Receiver<Order>,
         order_sender: mpsc::WeakSender<Order>,
         incoming: mpsc::Sender<Incoming>,
     ) -> Self {
+        let mut flows = Flows::new(bounds, clock.clone());
+        for (place, (_, listener)) in listeners.into_iter().enumerate() {
+            flows.listen(sockets.count() + place, listener);
+        }
         Self {
             core,
             sockets,
+            flows,
             local,
             clock,
             orders,
@@ -74,6 +86,7 @@ impl Task {
             let sleep = self.core.poll_timeout().map_or(LONGEST_SLEEP, |at| at.since(self.clock.now()).min(LONGEST_SLEEP));
             tokio::select! {
                 () = poll_fn(|context| self.sockets.poll_readable(context)) => self.receive(),
+                news = self.flows.news() => self.heard(news),
                 taken = self.orders.recv_many(&mut batch, ORDERS), if is_wanted => {
                     is_wanted = taken > 0;
                     for order in batch.drain(..) {
@@ -107,6 +120,58 @@ impl Task {
         }
     }
 
+    /// What connections say, some of it at once.
+    fn heard(&mut self, first: News) {
+        let mut news = Some(first);
+        for _ in 0..BATCH {
+            match news {
+                Some(news) => self.hear(news),
+                None => return,
+            }
+            news = self.flows.more_news();
+        }
+        if let Some(last) = news {
+            self.hear(last);
+        }
+    }
+
+    fn hear(&mut self, news: News) {
+        let now = self.clock.now();
+        match news {
+            News::Accepted { socket, stream, peer } => {
+                let room = self.flows.has_room_for(peer.ip());
+                if self.flows.has_room() && self.core.is_welcome(socket, peer, room) {
+                    self.flows.accepted(socket, stream, peer);
+                } else {
+                    tracing::debug!(sip.from = %peer, "A SIP connection is not taken: there are too many, or too many of its address.");
+                }
+            }
+            News::Proved { flow, names } => {
+                if let Some((socket, source)) = self.flows.ends(flow) {
+                    self.core.input(now, Input::Proved { socket, source, names });
+                }
+            }
+            News::Message { flow, bytes } => {
+                if let Some((socket, source)) = self.flows.ends(flow) {
+                    self.core.input(now, Input::Datagram { socket, source, bytes });
+                }
+            }
+            News::Broken { flow } => self.flows.forget_outbox(flow),
+            News::Closed { flow, unsent, why } => {
+                if let Some((socket, names)) = self.flows.closed(flow) {
+                    tracing::debug!(sip.peer = ?names, "A SIP connection has ended: {why}");
+                    for source in names {
+                        self.core.input(now, Input::Closed { socket, source });
+                    }
+                }
+                for transaction in unsent {
+                    self.core.input(now, Input::NotSent(transaction));
+                }
+            }
+        }
+        self.carry_out();
+    }
+
     fn order(&mut self, order: Order) {
         let input = match order {
             Order::Leg(leg, command) => {
@@ -134,12 +199,14 @@ impl Task {
     fn carry_out(&mut self) {
         while let Some(output) = self.core.poll_output() {
             match output {
-                Output::Send { socket, to: Address::Socket(to), bytes, transaction } => self.send(socket, to, &bytes, transaction),
-                Output::Send { socket, to: Address::Back { flow, .. }, bytes, transaction } => self.send(socket, flow, &bytes, transaction),
-                Output::Alias { .. } => {}
+                Output::Send { socket, to: Address::Socket(to), bytes, transaction } => self.send(socket, to, to, bytes, transaction),
+                Output::Send { socket, to: Address::Back { flow, open }, bytes, transaction } => {
+                    self.send(socket, flow, open, bytes, transaction);
+                }
+                Output::Alias { socket, source, listens } => self.flows.alias(socket, source, listens),
                 Output::Send { socket, to: Address::Name(name), bytes, transaction } => {
                     match self.names.look_up(&name, self.clock.now(), Waiting { socket, bytes: bytes.clone(), token: transaction }) {
-                        Lookup::Known(to) => self.send(socket, to, &bytes, transaction),
+                        Lookup::Known(to) => self.send(socket, to, to, bytes, transaction),
                         Lookup::Ask => {
                             self.lookups.spawn(target::resolve(name, self.local[socket]));
                         }
@@ -185,8 +252,15 @@ impl Task {
         self.core.input(self.clock.now(), Input::Command(leg, command));
     }
 
-    fn send(&mut self, socket: usize, to: SocketAddr, bytes: &[u8], transaction: Option<TransactionId>) {
-        if let Err(error) = self.sockets.send(socket, to, bytes) {
+    /// Sends to `to`; over streams by the connection to it, or one to `open`.
+    fn send(&mut self, socket: usize, to: SocketAddr, open: SocketAddr, bytes: Bytes, transaction: Option<TransactionId>) {
+        if socket >= self.sockets.count() {
+            let taken = self.flows.send(socket, self.local[socket], to, open, (bytes, transaction));
+            if taken.is_err() {
+                tracing::warn!(sip.to = %to, "A SIP message cannot be sent: its connection is full, or there are too many connections.");
+                self.not_sent(transaction);
+            }
+        } else if let Err(error) = self.sockets.send(socket, to, &bytes) {
             tracing::warn!(sip.to = %to, "A SIP message cannot be sent: {error}");
             self.not_sent(transaction);
         }
@@ -205,7 +279,7 @@ impl Task {
         }
         for Waiting { socket, bytes, token } in waiting {
             match address {
-                Some(to) => self.send(socket, to, &bytes, token),
+                Some(to) => self.send(socket, to, to, bytes, token),
                 None => self.not_sent(token),
             }
         }
