@@ -4,6 +4,7 @@ mod callee;
 mod caller;
 mod inside;
 mod outside;
+mod reliable;
 mod session;
 mod transactions;
 mod words;
@@ -199,6 +200,8 @@ enum LegAlarm {
     Remind,
     /// Is a sign of life due?
     Session,
+    /// The reliable provisional of this number again.
+    Unpracked(u32),
 }
 
 /// A request of ours about to leave.
@@ -302,7 +305,7 @@ impl Core {
 
     fn command(&mut self, id: LegId, command: Command) {
         self.with_leg(id, |core, leg| match command {
-            Command::Progress { early, status, body, headers } => core.progress(leg, early, status, body.as_ref(), &headers),
+            Command::Progress { early, status, body, headers } => core.progress(id, leg, early, status, body, headers),
             Command::Answer { early, body, headers } => core.answer(id, leg, early, body.as_ref(), &headers),
             Command::Refuse { status, phrase, headers } => core.refuse(id, leg, status, &phrase, &headers),
             Command::HangUp { reason } => core.hang_up(id, leg, reason),
@@ -343,6 +346,7 @@ impl Core {
                     LegAlarm::NoAck(cseq) => core.no_ack(id, leg, cseq),
                     LegAlarm::Remind => core.remind(id, leg),
                     LegAlarm::Session => core.session_alarm(id, leg),
+                    LegAlarm::Unpracked(rseq) => core.unpracked_alarm(id, leg, rseq),
                 });
             }
         }

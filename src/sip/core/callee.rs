@@ -5,20 +5,34 @@ use bytes::Bytes;
 use super::words::{ALLOW, Builder as _, accepting, body_of, reason_of};
 use super::{Alarm, Core, LegAlarm};
 use crate::sip::dialog::invite::{LegState, Offered, Parting, Stage, Unacked};
+use crate::sip::dialog::reliable::Next;
 use crate::sip::dialog::{Dialog, early_tag, refresh, tag_text};
 use crate::sip::leg::{Body, ByWhom, EarlyDialogId, Header, LegEvent, LegId, Reason, RequestId};
 use crate::sip::msg::{Message, Name, Response, Status, Tag};
 use crate::sip::transaction::{Acts, Machine};
 
 impl Core {
-    pub(super) fn progress(&mut self, leg: &mut LegState, early: EarlyDialogId, status: u16, body: Option<&Body>, headers: &[Header]) {
+    pub(super) fn progress(
+        &mut self,
+        id: LegId,
+        leg: &mut LegState,
+        early: EarlyDialogId,
+        status: u16,
+        body: Option<Body>,
+        headers: Vec<Header>,
+    ) {
+        let is_reliable = Self::is_reliable(leg, body.as_ref());
         let Stage::Offered(offered) = &mut leg.stage else { return };
         // 100 was sent when the INVITE came.
         let Some(status) = Status::new(status).filter(|status| status.is_provisional() && *status != Status::TRYING) else { return };
         if !offered.open(early) {
             return;
         }
-        let response = self.invite_response_to(offered, leg.socket, early_tag(leg.tag, early), status).add(headers).carry(body).encode();
+        if is_reliable {
+            return self.progress_reliably(id, leg, Next { early, status: status.code(), body, headers });
+        }
+        let response =
+            self.invite_response_to(offered, leg.socket, early_tag(leg.tag, early), status).add(&headers).carry(body.as_ref()).encode();
         let transaction = offered.transaction;
         if let Some((_, dialog)) = leg.dialog_in(Some(early)) {
             dialog.described |= body.is_some();
@@ -27,6 +41,9 @@ impl Core {
     }
 
     pub(super) fn answer(&mut self, id: LegId, leg: &mut LegState, early: EarlyDialogId, body: Option<&Body>, headers: &[Header]) {
+        if Self::holds_answer(leg, early, body, headers) {
+            return;
+        }
         let Stage::Offered(offered) = &mut leg.stage else { return };
         let tag = early_tag(leg.tag, early);
         let accepted = refresh::accept(&offered.request, self.settings.session_secs, refresh::takes_update(&offered.request), self.now);
@@ -150,7 +167,7 @@ impl Core {
     }
 
     /// A response to the INVITE that makes or may make the dialog: with our tag, Record-Route and Contact (RFC 3261 §12.1.1).
-    fn invite_response_to(&self, offered: &Offered, socket: usize, tag: u64, status: Status) -> Response {
+    pub(super) fn invite_response_to(&self, offered: &Offered, socket: usize, tag: u64, status: Status) -> Response {
         let tag = Tag::new(tag_text(tag));
         Response::to_from(&offered.request, status, Some(&tag), Some(offered.source))
             .record_route(&offered.request)

@@ -69,7 +69,8 @@ impl Core {
                 .header(Name::CSeq, CSeq { number: 1, method: Method::Invite })
                 .header(Name::Contact, contact)
                 .header(Name::Allow, ALLOW)
-                .header(Name::Supported, SUPPORTED)
+                // Without an offer a reliable provisional would bring theirs, and want an answer before anybody has answered.
+                .header(Name::Supported, if invite.body.is_some() { SUPPORTED } else { "timer" })
                 .header(Name::SessionExpires, session_secs)
                 .add(&invite.headers)
                 .carry(invite.body.as_ref())
@@ -125,6 +126,7 @@ impl Core {
             count: 0,
             refresh: None,
             described: None,
+            late_rack: None,
             clients: 1,
         })
     }
@@ -178,9 +180,14 @@ impl Core {
                 dialog.described = true;
             }
         }
+        let is_told = self.prack(leg, response);
+        let Stage::Inviting(inviting) = &leg.stage else { return };
         if let Cancel::Held(reason) = &inviting.cancel {
             let reason = reason.clone();
             return self.cancel(id, leg, reason);
+        }
+        if !is_told {
+            return;
         }
         self.tell(id, leg, LegEvent::Progress { status: status.code(), early, body });
     }

@@ -58,6 +58,7 @@ impl Core {
             Method::Invite => self.their_request(id, leg, (socket, source), request, InDialog::Reinvite, place),
             Method::Update => self.their_request(id, leg, (socket, source), request, InDialog::Update, place),
             Method::Info => self.their_request(id, leg, (socket, source), request, InDialog::Info, place),
+            Method::Prack => self.prack_request(id, leg, (socket, source), request, early),
             Method::Options => {
                 let transaction = self.start_server(request, User::Nobody, socket, source, false);
                 let response = Response::to_from(request, Status::OK, None, Some(source)).header(Name::Allow, ALLOW).encode();
@@ -186,10 +187,11 @@ impl Core {
             return;
         }
         let mut response = Response::to_from(&theirs.request, status, None, Some(theirs.source));
-        if theirs.method != InDialog::Info && (!status.is_final() || status.is_success()) {
+        let moves = theirs.method != InDialog::Info && *theirs.request.method() != Method::Prack;
+        if moves && (!status.is_final() || status.is_success()) {
             response = response.header(Name::Contact, self.settings.locals[leg.socket].contact.as_str());
         }
-        let renewed = theirs.method != InDialog::Info && status.is_success();
+        let renewed = moves && status.is_success();
         if let Some(request) = renewed.then(|| theirs.request.clone()) {
             let accepted = self.session_asked_anew(leg, &request);
             response = accepting(response, accepted.as_ref());

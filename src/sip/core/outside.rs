@@ -6,6 +6,7 @@ use super::words::{ALLOW, Builder as _, CAN, body_of};
 use super::{Core, Departure, Kind, LegAlarm, Output};
 use crate::sip::core::Alarm;
 use crate::sip::dialog::invite::{LegState, Offered, Stage};
+use crate::sip::dialog::reliable::Reliable;
 use crate::sip::dialog::{Dialog, tag_family, tag_number, tag_text};
 use crate::sip::endpoint::{Source, Strangers};
 use crate::sip::leg::{EarlyDialogId, Invite, LegId, StoredDialog};
@@ -214,6 +215,7 @@ impl Core {
         let tag = self.fresh_tag();
         let transaction = self.start_server(&request, User::Invite(id), socket, source, true);
         let invite = Invite::new(source, self.transport(socket), trunk, &request, body_of(&request));
+        let reliable = Reliable::of(&request);
         let leg = LegState {
             is_caller: false,
             call_id: SipCallId::new(request.call_id()),
@@ -223,7 +225,7 @@ impl Core {
             peer: Some(source.ip()),
             trunk: Some(trunk),
             confirmed: EarlyDialogId::FIRST,
-            stage: Stage::Offered(Box::new(Offered { transaction, request, source, others: Vec::new(), left: Vec::new() })),
+            stage: Stage::Offered(Box::new(Offered { transaction, request, source, reliable, others: Vec::new(), left: Vec::new() })),
             dialog: Some(dialog),
             silent: false,
             unacked: Vec::new(),
@@ -234,6 +236,7 @@ impl Core {
             count: 0,
             refresh: None,
             described: None,
+            late_rack: None,
             clients: 0,
         };
         if let Some(stored) = leg.dialog.as_ref().map(|dialog| stored(&leg, dialog, source, self.transport(socket))) {
@@ -283,6 +286,8 @@ fn restored(stored: &StoredDialog) -> Option<(Dialog, bytes::Bytes, Address)> {
         local_cseq: (stored.cseq + CSEQ_GAP) & 0x7fff_ffff,
         remote_cseq: None,
         described: true,
+        local_rseq: None,
+        remote_rseq: None,
     };
     let to = match crate::sip::dialog::route::way(&dialog.target, &dialog.routes)?.hop {
         Address::Name(_) => Address::Socket(stored.next_hop),

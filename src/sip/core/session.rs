@@ -61,7 +61,8 @@ impl Core {
             return;
         }
         let sign = session.sign();
-        let (branch, via) = self.via(leg.socket);
+        let socket = leg.dialog.as_ref().map_or(leg.socket, |dialog| self.socket_in(leg, dialog));
+        let (branch, via) = self.via(socket);
         let verb = match sign {
             Sign::Update => Method::Update,
             Sign::Reinvite => Method::Invite,
@@ -77,13 +78,12 @@ impl Core {
         let request = match sign {
             Sign::Options => request,
             Sign::Update | Sign::Reinvite => {
-                let contact = self.settings.locals[leg.socket].contact.as_str();
+                let contact = self.settings.locals[socket].contact.as_str();
                 renewing(request.header(Name::Contact, contact).header(Name::Allow, ALLOW), leg.refresh)
             }
         };
         let is_invite = sign == Sign::Reinvite;
         let bytes = request.carry(leg.described.as_ref().filter(|_| is_invite)).encode();
-        let socket = leg.socket;
         let kind = if is_invite { Kind::Invite } else { Kind::Other };
         let transaction = self.start_client(Some(leg), User::Request(id, RequestId::SIGN), Departure { socket, to, branch, bytes, kind });
         let method = match sign {

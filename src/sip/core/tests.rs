@@ -9,6 +9,7 @@ mod door;
 mod forked;
 mod inside;
 mod network;
+mod reliable;
 mod session;
 
 use bench::{Bench, PEER, header, param, sdp, status};

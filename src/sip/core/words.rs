@@ -9,16 +9,16 @@ use crate::sip::msg::{Capabilities, Message, Method, Name, Request, Response};
 
 /// What we can do.
 pub(super) const CAN: Capabilities<'static> = Capabilities {
-    allow: &[Method::Invite, Method::Ack, Method::Cancel, Method::Bye, Method::Options, Method::Update, Method::Info],
-    supported: &["timer"],
+    allow: &[Method::Invite, Method::Ack, Method::Cancel, Method::Bye, Method::Options, Method::Update, Method::Info, Method::Prack],
+    supported: &["timer", "100rel"],
     accept: &["application/sdp", "multipart/mixed"],
 };
 
 /// The value of Supported.
-pub(super) const SUPPORTED: &str = "timer";
+pub(super) const SUPPORTED: &str = "timer, 100rel";
 
 /// The value of Allow.
-pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO";
+pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, PRACK";
 
 /// Headers that are the core's own; the switchboard cannot add them.
 fn is_ours(name: &str) -> bool {
@@ -39,6 +39,8 @@ fn is_ours(name: &str) -> bool {
             | Name::Supported
             | Name::SessionExpires
             | Name::MinSe
+            | Name::RSeq
+            | Name::RAck
     )
 }
 

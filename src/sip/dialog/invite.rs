@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::early::MAX_FORKS;
 use super::refresh::{Refresh, Sign};
+use super::reliable::{RAck, Reliable};
 use super::{Dialog, Forks, early_of};
 use crate::sip::leg::{Body, EarlyDialogId, InDialog, OutgoingInvite, Reason, RequestId};
 use crate::sip::msg::{Message, SipCallId, Uri};
@@ -58,6 +59,8 @@ pub struct LegState {
     pub count: u64,
     /// What is agreed on signs of life, once the call is answered.
     pub refresh: Option<Refresh>,
+    /// A provisional response that our 2xx overtook: its PRACK may still come.
+    pub late_rack: Option<RAck>,
     /// Our description as they know it, kept only if signs of life need it.
     pub described: Option<Body>,
     /// Client transactions that still tell this leg something.
@@ -93,6 +96,8 @@ pub struct Offered {
     pub request: Message,
     /// Where it came from.
     pub source: SocketAddr,
+    /// Provisional responses that wait for PRACK.
+    pub reliable: Reliable,
     /// The early dialogs besides the first: a fork of the far side each (RFC 3261 §12.1.1).
     pub others: Vec<(EarlyDialogId, Dialog)>,
     /// Early dialogs the caller has hung up.

@@ -3,6 +3,7 @@
 pub mod early;
 pub mod invite;
 pub mod refresh;
+pub mod reliable;
 pub mod route;
 
 use bytes::Bytes;
@@ -36,6 +37,10 @@ pub struct Dialog {
     pub local_cseq: u32,
     /// The number of their latest request.
     pub remote_cseq: Option<u32>,
+    /// The number of our latest reliable provisional response (RFC 3262).
+    pub local_rseq: Option<u32>,
+    /// The number of their latest one.
+    pub remote_rseq: Option<u32>,
     /// Whether a description went with a response here: from then on either side may offer (RFC 3311 §5.1).
     pub described: bool,
 }
@@ -52,6 +57,8 @@ impl Dialog {
             local_cseq: 0,
             remote_cseq: Some(request.cseq().number),
             described: false,
+            local_rseq: None,
+            remote_rseq: None,
         })
     }
 
@@ -68,6 +75,8 @@ impl Dialog {
             local_cseq: response.cseq().number,
             remote_cseq: None,
             described: false,
+            local_rseq: None,
+            remote_rseq: None,
         })
     }
 

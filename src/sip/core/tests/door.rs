@@ -19,7 +19,7 @@ fn options_of_a_trunk_tells_what_we_can() {
     let mut bench = Bench::new();
     bench.hear(PEER, &outside("OPTIONS", "z9hG4bKopt00001", ""));
     let ok = bench.last();
-    assert_eq!((status(&ok), header(&ok, "Allow").as_str()), (200, "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO"));
+    assert_eq!((status(&ok), header(&ok, "Allow").as_str()), (200, "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, PRACK"));
     assert!(all(&ok, "Server").is_empty());
     bench.ends_clean();
 }

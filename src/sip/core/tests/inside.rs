@@ -261,7 +261,7 @@ fn what_is_not_done_inside_a_dialog_is_refused_and_options_answered() {
         ("OPTIONS", "", 200),
         ("REFER", "Refer-To: <sip:x@example.com>", 603),
         ("MESSAGE", "", 405),
-        ("PRACK", "RAck: 1 1 INVITE", 405),
+        ("PRACK", "RAck: 1 1 INVITE", 481),
         ("FROBNICATE", "", 501),
         ("UPDATE", "Require: frobnicate", 420),
     ] {
