@@ -522,7 +522,10 @@ async fn authorise(tx: &mut AnyConnection, books: &Inner, ask: &Authorise, waite
     if !costs.is_empty() && costs.iter().all(|cost| *cost == Cost::TooMuch) {
         return Err(Refusal::NoMargin.into());
     }
-    let slice = ledger::hold::authorise(config, &standing.limits, &standing.account, &standing.usage, &quote.rate)??;
+    let slice = ledger::hold::authorise(config, &standing.limits, &standing.account, &standing.usage, &quote.rate)?.inspect_err(|refusal| {
+        let tenant = standing.usage.tenant;
+        tracing::info!(subscriber.id = %ask.subscriber, rule = refusal.code(), tenant.calls_left = tenant.calls, tenant.spend_left = tenant.spend.map(tracing::field::display), "a call is refused");
+    })?;
     let hold = HoldId::new(&books.clock, &books.random);
     statements::begin(tx, &books.setup.node, ask, standing.account.id, (hold, &slice, &quote), now).await?;
     if waiter.load(Ordering::SeqCst) == GIVEN_UP {
@@ -558,7 +561,7 @@ fn costs(decks: &Decks, ask: &Authorise, sell: &Quote, secs: u32, now: Timestamp
 
 async fn extend(tx: &mut AnyConnection, books: &Inner, call: CallId) -> Result<Option<Grant>, Undone> {
     let (now, config) = (books.clock.timestamp(), &books.setup.ledger);
-    let ending = statements::ending(tx, books.database.kind(), call, now).await?;
+    let ending = statements::running(tx, books.database.kind(), call, now).await?;
     let Some(hold) = ending.hold else { return Ok(None) };
     let Some(standing) = statements::standing(tx, hold.subscriber, config, now).await? else { return Ok(None) };
     let so_far = (hold.amount, hold.funded_secs);

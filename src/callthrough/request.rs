@@ -9,7 +9,7 @@ use super::store::{self, Ask, Reserved};
 use super::{Availability, Config, Emergency, Error};
 use crate::database::{self, Database, Script};
 use crate::geoip::GeoIp;
-use crate::ledger::hold::{Limits, Usage};
+use crate::ledger::hold::{Limits, Room, Usage};
 use crate::ledger::{self, Account};
 use crate::rating::{Decks, Quote};
 use crate::subscriber::Subscriber;
@@ -191,7 +191,7 @@ fn afford(desk: &Desk, request: &Request, account: &Account, destination: E164) 
         return Err(Refusal::NoRate.into());
     }
     let limits = limits(&desk.ledger, &request.subscriber);
-    let usage = Usage { calls: 0, calls_hour: 0, spent: request.spent_today, held: account.held };
+    let usage = Usage { calls: 0, calls_hour: 0, spent: request.spent_today, held: account.held, tenant: Room::default() };
     let slice = ledger::hold::authorise(&desk.ledger, &limits, account, &usage, &quote.rate);
     match slice.map_err(|error| Refused::Fault(error.to_string()))? {
         Ok(_) => Ok(()),

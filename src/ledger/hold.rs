@@ -30,6 +30,17 @@ pub struct Usage {
     pub spent: Micros,
     /// Open holds of the subscriber.
     pub held: Micros,
+    /// What the caps of the whole tenant leave.
+    pub tenant: Room,
+}
+
+/// What the caps of a whole tenant leave for its next call; none means no cap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Room {
+    /// Calls more at once.
+    pub calls: Option<u32>,
+    /// To be spent today, besides what is held.
+    pub spend: Option<Micros>,
 }
 
 /// Money to set aside and the talk it pays for.
@@ -46,7 +57,7 @@ pub struct Slice {
 impl Limits {
     /// The first reason to turn the call away before its price is known.
     pub fn admit(&self, usage: &Usage) -> Result<(), Refusal> {
-        if usage.calls >= self.max_calls {
+        if usage.calls >= self.max_calls || usage.tenant.calls == Some(0) {
             return Err(Refusal::TooManyCalls);
         }
         if usage.calls_hour >= self.max_calls_hour {
@@ -55,9 +66,10 @@ impl Limits {
         Ok(())
     }
 
-    /// What is left of the day's cap.
+    /// What is left of the day's cap, the subscriber's own or the tenant's.
     fn cap_left(&self, usage: &Usage) -> Result<Micros, MoneyError> {
-        self.spend_cap.minus(usage.spent)?.minus(usage.held)
+        let own = self.spend_cap.minus(usage.spent)?.minus(usage.held)?;
+        Ok(usage.tenant.spend.map_or(own, |room| room.min(own)))
     }
 }
 
@@ -181,7 +193,7 @@ mod tests {
     }
 
     fn usage(calls: u32, spent: i64, held: i64) -> Usage {
-        Usage { calls, calls_hour: calls, spent: Micros::new(spent), held: Micros::new(held) }
+        Usage { calls, calls_hour: calls, spent: Micros::new(spent), held: Micros::new(held), tenant: Room::default() }
     }
 
     fn first(balance: i64, usage: &Usage, rate: &Rate) -> Result<(i64, u32, bool), Refusal> {
@@ -227,6 +239,18 @@ mod tests {
         assert_eq!(first(299_999, &usage(0, 0, 0), &rate(1, 1)), Err(Refusal::NotEnoughCredit));
         assert_eq!(first(300_000, &usage(0, 0, 0), &rate(1, 1)), Ok((300_000, 30, false)));
         assert_eq!(first(9_000_000, &usage(0, 9_500_000, 0), &rate(1, 1)), Ok((500_000, 50, false)), "a near cap makes a short slice");
+    }
+
+    #[test]
+    fn the_tenants_caps_stand_above_the_subscribers() {
+        let above = |calls, spend: Option<i64>| Usage { tenant: Room { calls, spend: spend.map(Micros::new) }, ..usage(0, 0, 0) };
+        assert_eq!(first(9_000_000, &above(Some(0), None), &rate(1, 1)), Err(Refusal::TooManyCalls));
+        assert_eq!(first(9_000_000, &above(Some(1), None), &rate(1, 1)), Ok((600_000, 60, true)));
+        assert_eq!(first(9_000_000, &above(None, Some(299_999)), &rate(1, 1)), Err(Refusal::SpendCap));
+        assert_eq!(first(9_000_000, &above(None, Some(-1)), &rate(1, 1)), Err(Refusal::SpendCap));
+        assert_eq!(first(9_000_000, &above(None, Some(500_000)), &rate(1, 1)), Ok((500_000, 50, false)));
+        assert_eq!(next(9_000_000, &above(Some(0), Some(0)), &rate(1, 1), (600_000, 60)), None, "a cap reached mid-call stops extension");
+        assert_eq!(next(9_000_000, &above(Some(0), Some(100_000)), &rate(1, 1), (600_000, 60)), Some((700_000, 70, false)));
     }
 
     #[test]

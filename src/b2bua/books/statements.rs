@@ -9,7 +9,7 @@ use super::{Authorise, Closing, Leaving};
 use crate::callthrough;
 use crate::cdr::{self, Record};
 use crate::database::{Kind, Script};
-use crate::ledger::hold::{Limits, Slice, Usage};
+use crate::ledger::hold::{Limits, Room, Slice, Usage};
 use crate::ledger::low::Watch;
 use crate::ledger::{self, Account, LedgerError, Posting};
 use crate::rating::Quote;
@@ -67,9 +67,15 @@ pub(super) struct CallRow {
 }
 
 /// Keeps everybody else off the account until the transaction ends. SQLite has one writer and needs no lock; PostgreSQL
-/// looks at rows as of the start of a statement, so the lock comes first and the reading after it.
+/// looks at rows as of the start of a statement, so the lock comes first and the reading after it. A tenant with caps is locked
+/// before the account, always in this order.
 pub(super) fn lock_payer(script: &mut Script, kind: Kind, subscriber: SubscriberId, now: Timestamp) {
     if kind == Kind::Postgres {
+        script.add(
+            "select 1 from tenant where id = (select tenant_id from subscriber where id = $1)
+                 and (max_calls is not null or spend_cap_micros is not null) for no key update",
+            [subscriber.to_string().into()],
+        );
         script.add(
             "update account set locked_at_us = $2 where id = (select account_id from subscriber where id = $1)",
             [subscriber.to_string().into(), now.as_micros().into()],
@@ -77,7 +83,18 @@ pub(super) fn lock_payer(script: &mut Script, kind: Kind, subscriber: Subscriber
     }
 }
 
-/// The same by the call's hold.
+/// The same of a tenant with a cap on spending by the call's hold: for what adds to the hold.
+fn lock_tenant(script: &mut Script, kind: Kind, call: CallId) {
+    if kind == Kind::Postgres {
+        script.add(
+            "select 1 from tenant where id in (select a.tenant_id from hold h join account a on a.id = h.account_id where h.call_id = $1)
+                 and spend_cap_micros is not null for no key update",
+            [call.to_string().into()],
+        );
+    }
+}
+
+/// The same of the account by the call's hold.
 fn lock_holder(script: &mut Script, kind: Kind, call: CallId, now: Timestamp) {
     if kind == Kind::Postgres {
         script.add(
@@ -107,12 +124,27 @@ pub(super) fn add_standing(script: &mut Script, subscriber: SubscriberId, now: T
              a.low_balance_micros, cast(coalesce(sum(h.amount_micros), 0) as bigint) as account_held,
              cast(coalesce(sum(case when h.subscriber_id = $1 then h.amount_micros end), 0) as bigint) as own_held,
              count(distinct case when h.subscriber_id = $1 then h.call_id end) as calls,
+             t.max_calls as tenant_max_calls, t.spend_cap_micros as tenant_spend_cap,
+             case when t.max_calls is not null then (select count(distinct o.call_id) from hold o cross join account p
+                 where o.resolved_at_us is null and p.id = o.account_id and p.tenant_id = s.tenant_id) end as tenant_calls,
+             case when t.spend_cap_micros is not null then (select cast(coalesce(sum(o.amount_micros), 0) as bigint)
+                 from hold o cross join account p where o.resolved_at_us is null and p.id = o.account_id
+                 and p.tenant_id = s.tenant_id and p.currency = a.currency) end as tenant_held,
+             case when t.spend_cap_micros is not null then (select cast(coalesce(sum(o.spent_micros), 0) as bigint)
+                 from subscriber o cross join account p where o.tenant_id = s.tenant_id and o.spent_day_us = $5
+                 and p.id = o.account_id and p.currency = a.currency) end as tenant_spent,
              (select count(*) from (select 1 from call c where c.subscriber_id = $1 and c.began_at_us > $2 limit $3) as recent) as calls_hour,
              (select count(*) from (select 1 from call c where c.subscriber_id = $1 and c.began_at_us > $4 limit $3) as latest) as calls_minute
-         from subscriber s join account a on a.id = s.account_id
+         from subscriber s join account a on a.id = s.account_id join tenant t on t.id = s.tenant_id
              left join hold h on h.account_id = a.id and h.resolved_at_us is null
-         where s.id = $1 group by s.id, a.id",
-        [subscriber.to_string().into(), (now - std::time::Duration::from_secs(3600)).as_micros().into(), COUNTED_CALLS.into(), (now - std::time::Duration::from_secs(60)).as_micros().into()],
+         where s.id = $1 group by s.id, a.id, t.id",
+        [
+            subscriber.to_string().into(),
+            (now - std::time::Duration::from_secs(3600)).as_micros().into(),
+            COUNTED_CALLS.into(),
+            (now - std::time::Duration::from_secs(60)).as_micros().into(),
+            now.start_of_day().as_micros().into(),
+        ],
     );
 }
 
@@ -154,8 +186,19 @@ pub(super) fn read_standing(row: Option<&AnyRow>, config: &ledger::Config, now: 
                 Micros::ZERO
             },
             held: Micros::new(number("own_held")?),
+            tenant: Room {
+                calls: own("tenant_max_calls")?.zip(own("tenant_calls")?).map(|(most, calls)| left(most, calls)),
+                spend: match (own("tenant_spend_cap")?, own("tenant_spent")?, own("tenant_held")?) {
+                    (Some(cap), Some(spent), Some(held)) => Some(Micros::new(cap).minus(Micros::new(spent))?.minus(Micros::new(held))?),
+                    _ => None,
+                },
+            },
         },
     }))
+}
+
+fn left(most: i64, calls: i64) -> u32 {
+    u32::try_from(most.saturating_sub(calls).max(0)).unwrap_or(u32::MAX)
 }
 
 /// Writes a call that is let in, and its hold.
@@ -261,9 +304,19 @@ pub(super) async fn alive(tx: &mut AnyConnection, calls: &[CallId], now: Timesta
     Ok(())
 }
 
+/// What the books know of a call that asks for more, under its tenant's and its account's lock.
+pub(super) async fn running(tx: &mut AnyConnection, kind: Kind, call: CallId, now: Timestamp) -> Result<Ending, LedgerError> {
+    let mut script = Script::default();
+    lock_tenant(&mut script, kind, call);
+    read_ending(tx, script, kind, call, now).await
+}
+
 /// What the books know of a call that ends, under its account's lock.
 pub(super) async fn ending(tx: &mut AnyConnection, kind: Kind, call: CallId, now: Timestamp) -> Result<Ending, LedgerError> {
-    let mut script = Script::default();
+    read_ending(tx, Script::default(), kind, call, now).await
+}
+
+async fn read_ending(tx: &mut AnyConnection, mut script: Script, kind: Kind, call: CallId, now: Timestamp) -> Result<Ending, LedgerError> {
     lock_holder(&mut script, kind, call, now);
     script.add(
         "select h.id as hold_id, h.account_id, h.subscriber_id, h.amount_micros, h.funded_secs, h.rate, a.posting_seq, a.posting_hash,
