@@ -1,6 +1,7 @@
 //! The books against both databases: what a call costs, what a race may spend, what a crash may lose.
 //! PostgreSQL is reached by `CALLTHROUGH_TEST_POSTGRES`, which `tests/run` sets; without it its half fails and says so.
 
+mod caps;
 mod crash;
 mod decks;
 mod ledger;

@@ -21,6 +21,7 @@ async fn ask(office: &Office, person: &Person, target: &str) -> Result<String, R
     let request = Request {
         subscriber,
         callers: callers.into_iter().map(|number| number.number).collect(),
+        cooling: false,
         target: target.to_owned(),
         wish: None,
         hint: None,

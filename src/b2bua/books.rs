@@ -508,6 +508,31 @@ async fn authorise(tx: &mut AnyConnection, books: &Inner, ask: &Authorise, waite
     if !standing.enabled {
         return Err(Refusal::Disabled.into());
     }
+    let rules = &books.setup.callthrough.rules;
+    let tenant = standing.account.tenant;
+    let outcome = let_in(tx, books, ask, &standing, late, now).await;
+    match &outcome {
+        Ok(_) => rules.called(tenant, ask.subscriber, ask.destination, now),
+        Err(Undone::Refused(refusal)) => rules.refused(tenant, ask.subscriber, *refusal, now),
+        Err(Undone::Ledger(_)) => {}
+    }
+    let authorised = outcome?;
+    if waiter.load(Ordering::SeqCst) == GIVEN_UP {
+        return Err(Refusal::BooksDown.into());
+    }
+    Ok(authorised)
+}
+
+/// A subscriber who may call at all: limits, price, margin, and the hold.
+async fn let_in(
+    tx: &mut AnyConnection,
+    books: &Inner,
+    ask: &Authorise,
+    standing: &statements::Standing,
+    late: bool,
+    now: Timestamp,
+) -> Result<Authorised, Undone> {
+    let config = &books.setup.ledger;
     let policy = books.setup.callthrough.rules.policy(standing.account.tenant);
     if policy.and_then(|policy| policy.max_calls_minute).is_some_and(|most| standing.calls_minute >= most) {
         tracing::info!(subscriber.id = %ask.subscriber, rule = "max_calls_minute", "a call is refused");
@@ -528,9 +553,6 @@ async fn authorise(tx: &mut AnyConnection, books: &Inner, ask: &Authorise, waite
     })?;
     let hold = HoldId::new(&books.clock, &books.random);
     statements::begin(tx, &books.setup.node, ask, standing.account.id, (hold, &slice, &quote), now).await?;
-    if waiter.load(Ordering::SeqCst) == GIVEN_UP {
-        return Err(Refusal::BooksDown.into());
-    }
     let grant = Grant { hold, funded: Duration::from_secs(slice.funded_secs.into()), more: slice.more };
     Ok(Authorised { grant, quote, costs, late, longest: Duration::from_secs(standing.limits.longest_call_secs.into()) })
 }
@@ -564,6 +586,9 @@ async fn extend(tx: &mut AnyConnection, books: &Inner, call: CallId) -> Result<O
     let ending = statements::running(tx, books.database.kind(), call, now).await?;
     let Some(hold) = ending.hold else { return Ok(None) };
     let Some(standing) = statements::standing(tx, hold.subscriber, config, now).await? else { return Ok(None) };
+    if !standing.enabled {
+        return Ok(None);
+    }
     let so_far = (hold.amount, hold.funded_secs);
     let slice =
         ledger::hold::extend(config, &standing.limits, &standing.account, &standing.usage, &hold.quote.rate, so_far, ending.answered_at)?;
@@ -616,6 +641,9 @@ async fn close(tx: &mut AnyConnection, books: &Inner, closing: Closing) -> Resul
     statements::end(tx, &record, settled, posting.as_ref(), &ending, now).await?;
     if let Some(notice) = notice {
         notice.give(tx, &books.clock, &books.random).await?;
+    }
+    if let Some(subscriber) = record.subscriber.filter(|_| answered) {
+        books.setup.callthrough.rules.ended(subscriber, record.duration, now);
     }
     Ok(Closed::Written(settled.unwrap_or_default()))
 }

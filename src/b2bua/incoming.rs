@@ -77,7 +77,13 @@ pub(super) async fn screen(
     };
     match found {
         // Everything is checked again: the destination may have been barred since the request.
-        Ok(Found::Pending(reservation)) => config.may_call(reservation.tenant, reservation.destination).map(|()| reservation),
+        Ok(Found::Pending(reservation)) => {
+            let judged = config.may_call(reservation.tenant, reservation.destination);
+            judged
+                .inspect_err(|refusal| config.rules.refused(reservation.tenant, reservation.subscriber, *refusal, clock.timestamp()))
+                .map(|()| reservation)
+        }
+        Ok(Found::Cooling(_)) => Err(Refusal::CoolingDown),
         Ok(Found::Expired(_)) => Err(Refusal::ReservationExpired),
         Ok(Found::Used(_)) => Err(Refusal::ReservationUsed),
         Ok(Found::None) => Err(Refusal::NoReservation),

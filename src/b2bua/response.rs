@@ -63,6 +63,7 @@ pub(super) fn to_refusal(refusal: Refusal) -> Response {
             (403, 21, NO_RESERVATION, None)
         }
         Refusal::ReservationUsed => (486, 17, "Another call has this reservation: end it first", None),
+        Refusal::CoolingDown => (403, 21, "The caller's number was changed lately and may not call yet", None),
         Refusal::ButtonClosed => (403, 21, "The call button is closed now", None),
         Refusal::AllTrunksFailed => (480, 41, "No carrier could take the call: try again shortly", None),
         Refusal::BooksDown => (503, 41, "The books cannot be reached: try again shortly", Some(10)),

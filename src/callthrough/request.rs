@@ -49,8 +49,10 @@ pub struct Inventory(RwLock<(i64, Arc<Vec<AccessNumber>>)>);
 pub struct Request {
     /// Who.
     pub subscriber: Subscriber,
-    /// Their verified numbers.
+    /// Their verified numbers that may call.
     pub callers: Vec<E164>,
+    /// They have numbers, and all of them have to cool down yet: no other way of calling takes their place.
+    pub cooling: bool,
     /// What they want to reach, as it was typed.
     pub target: String,
     /// The access number they named.
@@ -106,10 +108,22 @@ impl From<Error> for Refused {
 
 /// Answers a request. The reservation is durable, and visible to every node, when this returns.
 pub async fn request(desk: &Desk, request: Request) -> Result<Answer, Refused> {
+    let (tenant, subscriber) = (request.subscriber.tenant, request.subscriber.id);
+    let answered = answer(desk, request).await;
+    if let Err(Refused::No(refusal)) = &answered {
+        desk.config.rules.refused(tenant, subscriber, *refusal, desk.clock.timestamp());
+    }
+    answered
+}
+
+async fn answer(desk: &Desk, request: Request) -> Result<Answer, Refused> {
     let place = desk.geoip.locate(request.source);
     let (inventory, last_used, account) = look_up(desk, &request).await?;
     if let Some(answer) = emergency(&desk.config, &request, &inventory, place.country) {
         return answer;
+    }
+    if request.cooling {
+        return Err(Refusal::CoolingDown.into());
     }
     let destination = E164::parse(&request.target, request.subscriber.home).map_err(|_| Refusal::NoSuchNumber)?;
     desk.config.may_call(request.subscriber.tenant, destination)?;

@@ -88,6 +88,8 @@ pub enum Found {
     Pending(Reservation),
     /// There was one; its life and grace are over: `Refusal::ReservationExpired`.
     Expired(Reservation),
+    /// The number that calls was changed lately: `Refusal::CoolingDown`.
+    Cooling(Reservation),
     /// There is one, and another call that is still alive has it: `Refusal::ReservationUsed`.
     Used(Reservation),
     /// None, or one that was used up by a call that has ended: `Refusal::NoReservation`.

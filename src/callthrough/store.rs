@@ -280,16 +280,19 @@ pub async fn find(
     now: Timestamp,
 ) -> Result<Found, sqlx::Error> {
     let row = sqlx::query(
-        "select r.* from reservation_caller rc join reservation r on r.id = rc.reservation_id \
+        "select r.*, n.usable_from_us from reservation_caller rc join reservation r on r.id = rc.reservation_id \
+         left join subscriber_number n on n.number = rc.caller and n.subscriber_id = r.subscriber_id \
          where rc.caller = $1 and rc.access_number = $2 order by rc.pending desc, rc.created_at_us desc limit 1",
     )
     .bind(caller.to_string())
     .bind(access_number.to_string())
     .fetch_optional(connection)
     .await?;
-    Ok(match row {
-        Some(row) => judge(config, reservation(&row)?, now),
-        None => Found::None,
+    let Some(row) = row else { return Ok(Found::None) };
+    let cooling = row.try_get::<Option<i64>, _>("usable_from_us")?.is_some_and(|from| from > now.as_micros());
+    Ok(match judge(config, reservation(&row)?, now) {
+        Found::Pending(reservation) if cooling => Found::Cooling(reservation),
+        found => found,
     })
 }
 
@@ -359,7 +362,7 @@ pub async fn claimed(
         Some(row) => match judge(config, reservation(&row)?, now) {
             Found::Expired(_) => Refusal::ReservationExpired,
             Found::Used(_) => Refusal::ReservationUsed,
-            Found::Pending(_) | Found::None => Refusal::NoReservation,
+            Found::Pending(_) | Found::Cooling(_) | Found::None => Refusal::NoReservation,
         },
     }
     .into())

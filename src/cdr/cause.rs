@@ -76,6 +76,7 @@ const fn refusal_word(refusal: Refusal) -> &'static str {
         Refusal::ReservationUsed => "reservation_used",
         Refusal::CallerWithheld => "caller_withheld",
         Refusal::CallerUnverified => "caller_unverified",
+        Refusal::CoolingDown => "cooling_down",
         Refusal::ButtonClosed => "button_closed",
         Refusal::AllTrunksFailed => "all_trunks_failed",
         Refusal::BooksDown => "books_down",

@@ -1,4 +1,4 @@
-//! What fraud may not reach: hotlists, and each tenant's own rules on countries and kinds of numbers.
+//! What fraud may not reach: hotlists, and each tenant's own rules on countries and kinds of numbers; and what looks like it.
 //!
 //! [`Rules`] keeps all of it in memory and is asked at both doors, when a phone requests a call and when the call arrives.
 //! Changes are seen at once on the node that made them, and by the others within seconds.
@@ -6,14 +6,17 @@
 pub mod hotlist;
 pub mod policy;
 pub mod store;
+pub mod watch;
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
 
 pub use hotlist::{Hotlist, Listed};
 pub use policy::{NewCountry, OnFraud, Policy, Signs};
 
-use crate::types::{E164, TenantId};
+use self::watch::{Finding, Watch};
+use crate::types::{E164, Refusal, SubscriberId, TenantId, Timestamp};
 
 /// Everything as of one moment.
 #[derive(Debug, Default)]
@@ -28,9 +31,12 @@ pub struct Book {
     stamps: Vec<(String, i64)>,
 }
 
-/// The rules in memory; every clone sees the same book, which is swapped whole.
+/// The rules in memory, and what is seen of the calls of late. Every clone sees the same; the book is swapped whole.
 #[derive(Debug, Clone, Default)]
-pub struct Rules(Arc<RwLock<Arc<Book>>>);
+pub struct Rules {
+    book: Arc<RwLock<Arc<Book>>>,
+    watch: Arc<Mutex<Watch>>,
+}
 
 /// Two settings are the same whatever the rules in memory say.
 impl PartialEq for Rules {
@@ -44,17 +50,53 @@ impl Eq for Rules {}
 impl Rules {
     /// The book as it stands; it does not change under its reader.
     pub fn book(&self) -> Arc<Book> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.book.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Puts a new book in place.
     pub fn swap(&self, book: Book) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(book);
+        *self.book.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(book);
     }
 
     /// The tenant's own rules, if it has any.
     pub fn policy(&self, tenant: TenantId) -> Option<Policy> {
         self.book().policies.get(&tenant).cloned()
+    }
+
+    /// A call is let in: it is looked at for signs of fraud, in memory.
+    pub fn called(&self, tenant: TenantId, subscriber: SubscriberId, number: E164, now: Timestamp) {
+        self.watch().called(&self.signs(tenant), tenant, subscriber, number, now);
+    }
+
+    /// An answered call is over.
+    pub fn ended(&self, subscriber: SubscriberId, talked: Duration, now: Timestamp) {
+        let Some(tenant) = self.watch().tenant(subscriber) else { return };
+        let signs = self.signs(tenant);
+        self.watch().ended(&signs, tenant, subscriber, talked, now);
+    }
+
+    /// A request or a call is refused.
+    pub fn refused(&self, tenant: TenantId, subscriber: SubscriberId, refusal: Refusal, now: Timestamp) {
+        let signs = self.signs(tenant);
+        self.watch().refused(&signs, tenant, subscriber, refusal, now);
+    }
+
+    /// What was found since it was asked last.
+    pub fn findings(&self) -> Vec<Finding> {
+        self.watch().findings()
+    }
+
+    /// What could not be written down is found again.
+    pub fn put_back(&self, findings: Vec<Finding>) {
+        self.watch().put_back(findings);
+    }
+
+    fn signs(&self, tenant: TenantId) -> Signs {
+        self.book().policies.get(&tenant).map(|policy| policy.signs.clone()).unwrap_or_default()
+    }
+
+    fn watch(&self) -> MutexGuard<'_, Watch> {
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -7,7 +7,7 @@ use sqlx::{AnyConnection, Row as _};
 
 use super::{Book, Hotlist, Policy, Rules};
 use crate::database::Database;
-use crate::types::{HotlistId, TenantId, Timestamp};
+use crate::types::{Country, HotlistId, SubscriberId, TenantId, Timestamp};
 
 /// Lists that one tenant, or the operator, has at most.
 pub const MOST_LISTS: usize = 50;
@@ -52,6 +52,30 @@ async fn policies(connection: &mut AnyConnection) -> Result<HashMap<TenantId, Po
             Ok((id, policy))
         })
         .collect()
+}
+
+/// Notes that somebody called a country. Whether it was the tenant's first call there, and whether the subscriber's.
+pub async fn called(
+    tx: &mut AnyConnection,
+    tenant: TenantId,
+    subscriber: SubscriberId,
+    country: Country,
+    at: Timestamp,
+) -> Result<(bool, bool), sqlx::Error> {
+    let mut first = [false; 2];
+    for (first, who) in first.iter_mut().zip([String::new(), subscriber.to_string()]) {
+        let done = sqlx::query(
+            "insert into called_country (tenant_id, subscriber_id, country, first_at_us) values ($1, $2, $3, $4) on conflict do nothing",
+        )
+        .bind(tenant.to_string())
+        .bind(who)
+        .bind(country.to_string())
+        .bind(at.as_micros())
+        .execute(&mut *tx)
+        .await?;
+        *first = done.rows_affected() > 0;
+    }
+    Ok(first.into())
 }
 
 /// A tenant's own rules.

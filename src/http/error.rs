@@ -28,6 +28,7 @@ pub const fn status(refusal: Refusal) -> StatusCode {
         | Refusal::Disabled
         | Refusal::CallerWithheld
         | Refusal::CallerUnverified
+        | Refusal::CoolingDown
         | Refusal::ButtonClosed => StatusCode::FORBIDDEN,
         Refusal::TooManyCalls | Refusal::TooFast => StatusCode::TOO_MANY_REQUESTS,
         Refusal::NoAccessNumber | Refusal::NoReservation | Refusal::ReservationExpired => StatusCode::NOT_FOUND,
@@ -59,6 +60,7 @@ pub const fn message(refusal: Refusal) -> &'static str {
         Refusal::ReservationUsed => "The reservation is used by a call. Hang up the call, or make the request again.",
         Refusal::CallerWithheld => "The caller's number is withheld. Call with the number shown.",
         Refusal::CallerUnverified => "The carrier does not vouch for the caller's number. Call from another line.",
+        Refusal::CoolingDown => "The number was changed lately and may not call yet. Wait, or shorten the cool-down in the rules.",
         Refusal::ButtonClosed => "The call button is closed. Try again when it is open.",
         Refusal::AllTrunksFailed => "No carrier takes the call now. Try again later.",
         Refusal::BooksDown => "The books cannot be reached now. Try again in a few seconds.",

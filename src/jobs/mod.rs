@@ -4,6 +4,7 @@
 //! stop. A round that fails is named in the log and tried again the next time.
 
 mod books;
+mod fraud;
 mod refresh;
 mod reservations;
 mod stats;
@@ -30,6 +31,8 @@ const REFRESH_EVERY: Duration = Duration::from_secs(30);
 /// Decks of other nodes are looked for this often; a version also becomes valid at its time without it.
 const DECKS_EVERY: Duration = Duration::from_secs(10);
 
+/// What looks like fraud is told of this often.
+const FRAUD_EVERY: Duration = Duration::from_secs(2);
 /// What has happened is added up this often.
 const COUNT_EVERY: Duration = Duration::from_secs(5);
 /// What phones asked for is added up this often.
@@ -79,6 +82,7 @@ pub fn start(watch: &Watch, stop: &CancellationToken) -> JoinSet<()> {
     every(COUNT_REQUESTS_EVERY, "count requests", |watch| Box::pin(stats::count_requests(watch)));
     every(FORGET_EVERY, "sweep imports", |watch| Box::pin(refresh::imports(watch)));
     every(DECKS_EVERY, "refresh decks", |watch| Box::pin(refresh::decks(watch)));
+    every(FRAUD_EVERY, "tell of fraud", |watch| Box::pin(fraud::tell(watch)));
     every(DECKS_EVERY, "refresh rules", |watch| Box::pin(refresh::rules(watch)));
     every(REFRESH_EVERY, "refresh trunks", |watch| Box::pin(refresh::trunks(watch)));
     every(REFRESH_EVERY, "refresh GeoIP data", |watch| Box::pin(refresh::geoip(watch)));

@@ -54,8 +54,10 @@ pub struct Subscriber {
 pub struct SignIn {
     /// Who it would be.
     pub subscriber: Subscriber,
-    /// Their verified numbers.
+    /// Their verified numbers that may call.
     pub numbers: Vec<E164>,
+    /// They have numbers, and all of them have to cool down yet.
+    pub cooling: bool,
     /// Their credentials that are not revoked.
     pub credentials: Vec<Credential>,
     /// Settled today (UTC).

@@ -9,6 +9,15 @@ pub struct VerifiedNumber {
     pub number: E164,
     /// When it was shown.
     pub verified_at: Timestamp,
+    /// From when on it may call: a number that is not the subscriber's first has to cool down (spec: security, T3).
+    pub usable_from: Timestamp,
+}
+
+impl VerifiedNumber {
+    /// A number shown at `at`, that may call from then on.
+    pub const fn new(number: E164, at: Timestamp) -> Self {
+        Self { number, verified_at: at, usable_from: at }
+    }
 }
 
 /// A name at the door as it is looked up: trimmed, folded to lower case. None if nothing is left or it is longer than 255 bytes.

@@ -1,6 +1,7 @@
 //! All the room's SQL: subscribers, identities, verified numbers, credentials.
 
 use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
@@ -86,6 +87,22 @@ pub async fn delete(tx: &mut AnyConnection, id: SubscriberId) -> Result<bool, sq
         .execute(tx)
         .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// Switches a subscriber off, and takes back what waits for their call. False if they were off.
+pub async fn suspend(tx: &mut AnyConnection, id: SubscriberId) -> Result<bool, sqlx::Error> {
+    let done =
+        sqlx::query("update subscriber set enabled = 0 where id = $1 and enabled = 1").bind(id.to_string()).execute(&mut *tx).await?;
+    if done.rows_affected() == 0 {
+        return Ok(false);
+    }
+    for statement in [
+        "update reservation_caller set pending = 0 where reservation_id in (select id from reservation where subscriber_id = $1)",
+        "update reservation set state = 'cancelled' where subscriber_id = $1 and state = 'pending'",
+    ] {
+        sqlx::query(statement).bind(id.to_string()).execute(&mut *tx).await?;
+    }
+    Ok(true)
 }
 
 /// One subscriber.
@@ -192,7 +209,7 @@ pub async fn sign_in(connection: &mut AnyConnection, tenant_slug: &str, name: &s
     script.add(concat!("select s.* from ", called!(), " limit 2"), called.clone());
     script.add(
         concat!(
-            "select n.number from ",
+            "select n.number, n.usable_from_us from ",
             called!(),
             " join subscriber_number n on n.subscriber_id = s.id order by n.verified_at_us, n.number limit 100"
         ),
@@ -213,9 +230,11 @@ pub async fn sign_in(connection: &mut AnyConnection, tenant_slug: &str, name: &s
     let subscriber = subscriber(row)?;
     let today = row.try_get::<i64, _>("spent_day_us")? == now.start_of_day().as_micros();
     let spent_today = if today { Micros::new(row.try_get("spent_micros")?) } else { Micros::ZERO };
-    let numbers = numbers.iter().map(|row| parsed(row, "number")).collect::<Result<_, _>>()?;
+    let had = !numbers.is_empty();
+    let usable = |row: &&AnyRow| row.try_get::<i64, _>("usable_from_us").is_ok_and(|from| from <= now.as_micros());
+    let numbers = numbers.iter().filter(usable).map(|row| parsed(row, "number")).collect::<Result<Vec<_>, _>>()?;
     let credentials = credentials.iter().map(credential).collect::<Result<_, _>>()?;
-    Ok(Some(SignIn { subscriber, numbers, credentials, spent_today }))
+    Ok(Some(SignIn { subscriber, cooling: had && numbers.is_empty(), numbers, credentials, spent_today }))
 }
 
 /// What is known of a nonce that a request brought.
@@ -363,19 +382,43 @@ pub async fn list_identities(connection: &mut AnyConnection, id: SubscriberId) -
 
 /// Notes that the subscriber has shown `number` to be theirs; again is fine and keeps the first time.
 pub async fn add_number(tx: &mut AnyConnection, id: SubscriberId, number: VerifiedNumber) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "insert into subscriber_number (number, subscriber_id, verified_at_us) values ($1, $2, $3) on conflict (number, subscriber_id) do nothing",
-    )
-    .bind(number.number.to_string())
-    .bind(id.to_string())
-    .bind(number.verified_at.as_micros())
-    .execute(tx)
-    .await
-    .map(drop)
+    change_number(tx, id, number, Duration::ZERO).await
 }
 
-/// Takes a number away. False if it was not the subscriber's.
+/// The same of a subscriber who may have had a number before: then it has to cool down first.
+pub async fn change_number(
+    tx: &mut AnyConnection,
+    id: SubscriberId,
+    number: VerifiedNumber,
+    cool_down: Duration,
+) -> Result<(), sqlx::Error> {
+    let mut script = Script::default();
+    script.add(
+        "insert into subscriber_number (number, subscriber_id, verified_at_us, usable_from_us) \
+         select $1, id, $3, case when numbered = 1 then $4 else $5 end from subscriber where id = $2 \
+         on conflict (number, subscriber_id) do nothing",
+        [
+            number.number.to_string().into(),
+            id.to_string().into(),
+            number.verified_at.as_micros().into(),
+            (number.usable_from + cool_down).as_micros().into(),
+            number.usable_from.as_micros().into(),
+        ],
+    );
+    script.add("update subscriber set numbered = 1 where id = $1 and numbered = 0", [id.to_string().into()]);
+    script.run(tx).await
+}
+
+/// Takes a number away, and what waits for its call. False if it was not the subscriber's.
 pub async fn remove_number(tx: &mut AnyConnection, id: SubscriberId, number: E164) -> Result<bool, sqlx::Error> {
+    for statement in [
+        "update reservation set state = 'cancelled' where subscriber_id = $1 and state = 'pending' \
+         and id in (select reservation_id from reservation_caller where caller = $2 and pending = 1)",
+        "update reservation_caller set pending = 0 where caller = $2 and pending = 1 \
+         and reservation_id in (select id from reservation where subscriber_id = $1 and state = 'cancelled')",
+    ] {
+        sqlx::query(statement).bind(id.to_string()).bind(number.to_string()).execute(&mut *tx).await?;
+    }
     let done = sqlx::query("delete from subscriber_number where number = $1 and subscriber_id = $2")
         .bind(number.to_string())
         .bind(id.to_string())
@@ -387,14 +430,16 @@ pub async fn remove_number(tx: &mut AnyConnection, id: SubscriberId, number: E16
 /// The subscriber's verified numbers, oldest first.
 pub async fn list_numbers(connection: &mut AnyConnection, id: SubscriberId) -> Result<Vec<VerifiedNumber>, sqlx::Error> {
     let rows = sqlx::query(
-        "select number, verified_at_us from subscriber_number where subscriber_id = $1 order by verified_at_us, number limit 100",
+        "select number, verified_at_us, usable_from_us from subscriber_number where subscriber_id = $1 order by verified_at_us, number limit 100",
     )
     .bind(id.to_string())
     .fetch_all(connection)
     .await?;
     rows.iter()
         .map(|row| {
-            Ok(VerifiedNumber { number: parsed(row, "number")?, verified_at: Timestamp::from_micros(row.try_get("verified_at_us")?) })
+            let verified_at = Timestamp::from_micros(row.try_get("verified_at_us")?);
+            let usable_from = Timestamp::from_micros(row.try_get("usable_from_us")?).max(verified_at);
+            Ok(VerifiedNumber { number: parsed(row, "number")?, verified_at, usable_from })
         })
         .collect()
 }

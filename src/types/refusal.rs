@@ -39,6 +39,8 @@ pub enum Refusal {
     CallerWithheld,
     /// The carrier does not vouch for the caller's number as policy demands.
     CallerUnverified,
+    /// The caller's number was changed lately and has to cool down.
+    CoolingDown,
     /// The call button is closed.
     ButtonClosed,
     /// Every trunk for the destination refused or stayed silent.
@@ -51,7 +53,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every reason, for tests and tables.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::NoSuchNumber,
         Self::Emergency,
         Self::Barred,
@@ -70,6 +72,7 @@ impl Refusal {
         Self::ReservationUsed,
         Self::CallerWithheld,
         Self::CallerUnverified,
+        Self::CoolingDown,
         Self::ButtonClosed,
         Self::AllTrunksFailed,
         Self::BooksDown,
@@ -97,6 +100,7 @@ impl Refusal {
             Self::ReservationUsed => "reservation_used",
             Self::CallerWithheld => "caller_withheld",
             Self::CallerUnverified => "caller_unverified",
+            Self::CoolingDown => "cooling_down",
             Self::ButtonClosed => "button_closed",
             Self::AllTrunksFailed => "all_trunks_failed",
             Self::BooksDown => "books_down",

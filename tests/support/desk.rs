@@ -5,6 +5,7 @@ use std::time::Duration;
 use callthrough::b2bua::books::{Authorise, Authorised, Books, Closing, NotAuthorised, Setup};
 use callthrough::call::Cause;
 use callthrough::database::{Database, Kind};
+use callthrough::fraud::Rules;
 use callthrough::ledger::{self, Account, Draft};
 use callthrough::rating::import::{self, Apply, Format};
 use callthrough::rating::{self, Decks};
@@ -25,6 +26,8 @@ pub struct Desk {
     pub account: AccountId,
     pub subscriber: SubscriberId,
     pub config: ledger::Config,
+    /// Hotlists and the tenants' own rules, as the books of calls see them.
+    pub rules: Rules,
     folder: Folder,
 }
 
@@ -82,8 +85,9 @@ impl Desk {
         let random = Random::system();
         let decks = Decks::default();
         let (account, subscriber) = (AccountId::new(&clock, &random), SubscriberId::new(&clock, &random));
-        let books = books(&database, &decks, &clock, &random, &config, &folder);
-        let desk = Self { url, database, decks, books, clock, random, account, subscriber, config, folder };
+        let rules = Rules::default();
+        let books = books(&database, &decks, &clock, &random, setup(&config, &rules, &folder));
+        let desk = Self { url, database, decks, books, clock, random, account, subscriber, config, rules, folder };
         desk.add_account(account).await;
         desk.add_subscriber(subscriber, account).await;
         desk.add_deck().await;
@@ -95,7 +99,7 @@ impl Desk {
 
     /// The same books in a new process: nothing is in memory.
     pub fn restarted(&self) -> Books {
-        books(&self.database, &self.decks, &self.clock, &self.random, &self.config, &self.folder)
+        books(&self.database, &self.decks, &self.clock, &self.random, setup(&self.config, &self.rules, &self.folder))
     }
 
     /// One more account, empty.
@@ -273,12 +277,15 @@ impl Desk {
     }
 }
 
-fn books(database: &Database, decks: &Decks, clock: &Clock, random: &Random, config: &ledger::Config, folder: &Folder) -> Books {
-    let setup = Setup {
+fn setup(config: &ledger::Config, rules: &Rules, folder: &Folder) -> Setup {
+    Setup {
         node: "node1".into(),
         spool: folder.path().join("cdr.spool"),
         ledger: config.clone(),
-        callthrough: callthrough::callthrough::Config::default(),
-    };
+        callthrough: callthrough::callthrough::Config { rules: rules.clone(), ..callthrough::callthrough::Config::default() },
+    }
+}
+
+fn books(database: &Database, decks: &Decks, clock: &Clock, random: &Random, setup: Setup) -> Books {
     Books::new(database.clone(), decks.clone(), clock.clone(), random.clone(), setup)
 }

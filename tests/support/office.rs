@@ -212,7 +212,7 @@ impl Office {
                     subscriber::store::add_identity(tx, id, &name).await?;
                 }
                 for number in numbers {
-                    subscriber::store::add_number(tx, id, VerifiedNumber { number, verified_at: now }).await?;
+                    subscriber::store::add_number(tx, id, VerifiedNumber::new(number, now)).await?;
                 }
                 Ok::<_, ledger::LedgerError>(())
             })
@@ -262,6 +262,7 @@ impl Office {
     pub async fn arrive(&self, caller: &str, access_number: &str) -> Result<(CallId, Reservation, bool), String> {
         let reservation = match self.find(caller, access_number).await {
             Found::Pending(reservation) => reservation,
+            Found::Cooling(_) => return Err("cooling_down".into()),
             Found::Expired(_) => return Err("reservation_expired".into()),
             Found::Used(_) => return Err("reservation_used".into()),
             Found::None => return Err("no_reservation".into()),

@@ -161,7 +161,7 @@ impl Switchboard {
                         ledger::store::post(tx, top_up, &clock, &random).await?;
                     }
                     subscriber::store::create(tx, &subscriber).await?;
-                    let number = VerifiedNumber { number: number.parse().unwrap(), verified_at: now };
+                    let number = VerifiedNumber::new(number.parse().unwrap(), now);
                     subscriber::store::add_number(tx, id, number).await?;
                     Ok::<_, ledger::LedgerError>(())
                 })

@@ -51,7 +51,8 @@ fn row(desk: &Desk, alert: &Value) -> Vec<Markup> {
         "warning" => show::badge(t("warning"), "warn"),
         _ => show::badge(t("notice"), "plain"),
     };
-    let subject = word("subject");
+    // A country may stand behind whom it is about.
+    let subject = word("subject").split(' ').next().unwrap_or_default();
     let address = match subject.split_once('_').map(|(kind, _)| kind) {
         Some("sub") => Some(format!("/admin/subscribers/{subject}")),
         Some("acct") => Some(format!("/admin/accounts/{subject}")),

@@ -136,7 +136,13 @@ fn numbers_card(desk: &Desk, id: &str, numbers: &Value, change: bool, again: Opt
                 t("Remove this number? Calls from it will no longer be theirs."),
             )
         };
-        vec![html! { (digits) }, show::day(&number["verified_at"]), html! { @if change { (remove()) } }]
+        // Times of one form sort as they pass.
+        let cooling = number["usable_from"].as_str() > Some(desk.house.state.clock.timestamp().to_string().as_str());
+        let since = html! {
+            (show::day(&number["verified_at"]))
+            @if cooling { " " (show::badge(t("may not call before"), "warn")) " " (show::time(&number["usable_from"])) }
+        };
+        vec![html! { (digits) }, since, html! { @if change { (remove()) } }]
     });
     let table = Table::new(t("Verified numbers"))
         .column(t("Number"))

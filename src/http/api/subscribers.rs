@@ -265,7 +265,7 @@ async fn create(From(state): From<State>, Extension(caller): Extension<Caller>, 
                 name(tx, subscriber.id, identity).await?;
             }
             for &number in &new.numbers {
-                store::add_number(tx, subscriber.id, VerifiedNumber { number, verified_at: now }).await?;
+                store::add_number(tx, subscriber.id, VerifiedNumber::new(number, now)).await?;
             }
             let made = shape(tx, &subscriber, true).await?;
             caller.note(tx, &house, "subscriber.create", subscriber.id, None, Some(made.clone())).await?;
@@ -411,7 +411,7 @@ async fn remove_identity(
 }
 
 fn number_shape(number: &VerifiedNumber) -> Value {
-    json!({ "number": number.number, "verified_at": number.verified_at })
+    json!({ "number": number.number, "verified_at": number.verified_at, "usable_from": number.usable_from })
 }
 
 async fn list_numbers(
@@ -439,7 +439,7 @@ async fn add_number(
     Body(new, _): Body<NewNumber>,
 ) -> Result<Response, Problem> {
     caller.need(Scope::Subscribers)?;
-    let verified = VerifiedNumber { number: new.number, verified_at: state.clock.timestamp() };
+    let verified = VerifiedNumber::new(new.number, state.clock.timestamp());
     let house = state.clone();
     let added = state.database.write(move |tx| {
         Box::pin(async move {
@@ -447,10 +447,12 @@ async fn add_number(
             if store::list_numbers(tx, id).await?.len() >= MOST {
                 return Err(Problem::conflict(format!("The subscriber has {MOST} numbers already. Remove one first.")));
             }
-            store::add_number(tx, id, verified).await?;
-            caller.note(tx, &house, "subscriber.number_add", id, None, Some(number_shape(&verified))).await?;
+            let cool_down = crate::fraud::store::policy(tx, caller.tenant).await?.cool_down();
+            store::change_number(tx, id, verified, cool_down).await?;
             let numbers = store::list_numbers(tx, id).await?;
-            Ok(numbers.into_iter().find(|number| number.number == verified.number).unwrap_or(verified))
+            let added = numbers.into_iter().find(|number| number.number == verified.number).unwrap_or(verified);
+            caller.note(tx, &house, "subscriber.number_add", id, None, Some(number_shape(&added))).await?;
+            Ok(added)
         })
     });
     Ok((StatusCode::CREATED, Json(number_shape(&added.await?))).into_response())

@@ -15,6 +15,7 @@ pub async fn answer(door: &Door, fields: &Fields, signed_in: &SignedIn, client: 
     let asked = Request {
         subscriber: who.subscriber.clone(),
         callers: who.numbers.clone(),
+        cooling: who.cooling,
         target: target.to_owned(),
         wish: fields.get(Field::Access).map(str::to_owned),
         hint: hint(fields),

@@ -1,0 +1,108 @@
+//! What looks like fraud is told of, and where the tenant wants it the subscriber is switched off and their calls end.
+
+use sqlx::AnyConnection;
+
+use super::{JobError, Watch};
+use crate::alert::{self, Draft, Severity};
+use crate::fraud::watch::{Finding, Sign};
+use crate::fraud::{self, NewCountry, OnFraud};
+use crate::people::Who;
+use crate::people::audit::{self, Act};
+use crate::types::{AlertId, AuditId, Clock, Random, SubscriberId};
+use crate::{subscriber, tenant};
+
+/// Findings of one transaction.
+const AT_ONCE: usize = 100;
+
+pub(super) async fn tell(watch: Watch) -> Result<(), JobError> {
+    let findings = watch.web.rules.findings();
+    for some in findings.chunks(AT_ONCE) {
+        let (told, work) = (some.to_vec(), watch.clone());
+        let written = watch.web.database.write(move |tx| {
+            Box::pin(async move {
+                let mut suspended = Vec::new();
+                for finding in &told {
+                    let on_fraud = work.web.rules.policy(finding.tenant).unwrap_or_default().on_fraud;
+                    suspended.extend(note(tx, finding, on_fraud, &work.web.clock, &work.web.random).await?);
+                }
+                Ok::<_, sqlx::Error>(suspended)
+            })
+        });
+        match written.await {
+            Ok(suspended) => hang_up(&watch, &suspended),
+            Err(error) => {
+                // The books are away: what is not told yet is told when they are back.
+                watch.web.rules.put_back(some.to_vec());
+                return Err(error.into());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Raises the alert of a finding; the subscriber, if they were switched off for it.
+async fn note(
+    tx: &mut AnyConnection,
+    finding: &Finding,
+    on_fraud: OnFraud,
+    clock: &Clock,
+    random: &Random,
+) -> Result<Option<SubscriberId>, sqlx::Error> {
+    let mut subject = finding.subscriber.to_string();
+    let mut severity = Severity::Warning;
+    if let Sign::NewCountry(country, whose) = finding.sign {
+        let (first, own) = fraud::store::called(tx, finding.tenant, finding.subscriber, country, finding.at).await?;
+        let news = match whose {
+            NewCountry::Off => false,
+            NewCountry::Tenant => first,
+            NewCountry::Subscriber => own,
+        };
+        let home = subscriber::store::get(tx, finding.subscriber).await?.map(|subscriber| subscriber.home);
+        let seat = tenant::store::get(tx, finding.tenant).await?.and_then(|tenant| tenant.home_country);
+        if !news || home == Some(country) || seat == Some(country) {
+            return Ok(None);
+        }
+        (subject, severity) = (format!("{subject} {country}"), Severity::Notice);
+    }
+    let suspended =
+        severity != Severity::Notice && on_fraud == OnFraud::Suspend && subscriber::store::suspend(tx, finding.subscriber).await?;
+    let mut text = finding.text();
+    if suspended {
+        severity = Severity::Critical;
+        text.push_str(" They are switched off now.");
+    }
+    let (id, at) = (AlertId::new(clock, random), finding.at);
+    let draft = Draft { id, tenant: Some(finding.tenant), at, kind: finding.sign.kind(), severity, subject, text };
+    alert::raise(tx, &draft).await?;
+    tracing::warn!(tenant.id = %finding.tenant, subscriber.id = %finding.subscriber, sign = draft.kind, suspended, "calls look like fraud");
+    if !suspended {
+        return Ok(None);
+    }
+    let enabled = |enabled: bool| Some(serde_json::json!({ "enabled": enabled }));
+    let act = Act {
+        id: AuditId::new(clock, random),
+        tenant: Some(finding.tenant),
+        at: clock.timestamp(),
+        who: Who::Server,
+        name: "server".to_owned(),
+        from: String::new(),
+        action: "subscriber.suspend",
+        target: finding.subscriber.to_string(),
+        before: enabled(true),
+        after: enabled(false),
+    };
+    audit::note(tx, &act).await?;
+    Ok(Some(finding.subscriber))
+}
+
+/// Ends the calls of those who were switched off, on this node.
+fn hang_up(watch: &Watch, suspended: &[SubscriberId]) {
+    if suspended.is_empty() {
+        return;
+    }
+    for call in watch.web.calls.list() {
+        if call.subscriber.is_some_and(|subscriber| suspended.contains(&subscriber)) {
+            watch.web.calls.hang_up(call.id);
+        }
+    }
+}
