@@ -95,6 +95,7 @@ impl World {
                         fallback: Vec::new(),
                         source: String::new(),
                         nonce: None,
+                        places: vec![],
                     };
                     reserve(tx, &config, &ask, &clock, &random).await
                 })

@@ -7,6 +7,8 @@ mod browser;
 mod calls;
 mod commands;
 mod decks;
+mod emergency;
+mod fraud;
 mod geoip;
 mod http;
 mod jobs;

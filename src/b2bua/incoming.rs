@@ -78,7 +78,8 @@ pub(super) async fn screen(
     match found {
         // Everything is checked again: the destination may have been barred since the request.
         Ok(Found::Pending(reservation)) => {
-            let judged = config.may_call(reservation.tenant, reservation.destination);
+            let places: Vec<_> = reservation.places.iter().copied().chain(reservation.access_number.country()).collect();
+            let judged = config.may_call(reservation.tenant, reservation.destination, &places);
             judged
                 .inspect_err(|refusal| config.rules.refused(reservation.tenant, reservation.subscriber, *refusal, clock.timestamp()))
                 .map(|()| reservation)

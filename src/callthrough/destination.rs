@@ -64,10 +64,11 @@ pub fn is_high_risk_prefix(digits: &str) -> bool {
 
 impl Config {
     /// May this tenant's subscribers call this number? Asked at both doors: when a phone requests the call and when it arrives.
-    /// Deny wins over allow; the log says which rule it was.
-    pub fn may_call(&self, tenant: TenantId, destination: E164) -> Result<(), Refusal> {
+    /// `places` are the countries where the phone may be, whose emergency numbers are not routed. Deny wins over allow; the log
+    /// says which rule it was.
+    pub fn may_call(&self, tenant: TenantId, destination: E164, places: &[Country]) -> Result<(), Refusal> {
         let book = self.rules.book();
-        let places: Vec<Country> = destination.country().into_iter().collect();
+        let places: Vec<Country> = places.iter().copied().chain(destination.country()).collect();
         let judged = if is_emergency(&destination.to_string(), &places) {
             Err((Refusal::Emergency, "emergency"))
         } else if let Some(list) = book.listed(tenant, destination) {
@@ -130,7 +131,7 @@ mod tests {
         let strict: TenantId = "ten_01jb3k5m7n9p0q1r2s3t4v5w6y".parse().unwrap();
         book.policies.insert(strict, own);
         config.rules.swap(book);
-        let may = |tenant, number: &str| config.may_call(tenant, number.parse().unwrap());
+        let may = |tenant, number: &str| config.may_call(tenant, number.parse().unwrap(), &[]);
         assert_eq!(may(TenantId::MAIN, "+420601123456"), Err(Refusal::Barred), "on the hotlist");
         assert_eq!(may(TenantId::MAIN, "+420602123456"), Ok(()));
         assert_eq!(may(strict, "+420602123456"), Err(Refusal::Barred), "another country");

@@ -119,14 +119,15 @@ pub async fn request(desk: &Desk, request: Request) -> Result<Answer, Refused> {
 async fn answer(desk: &Desk, request: Request) -> Result<Answer, Refused> {
     let place = desk.geoip.locate(request.source);
     let (inventory, last_used, account) = look_up(desk, &request).await?;
-    if let Some(answer) = emergency(&desk.config, &request, &inventory, place.country) {
+    let places = places(&request, &inventory, place.country);
+    if let Some(answer) = emergency(&desk.config, &request, &places) {
         return answer;
     }
     if request.cooling {
         return Err(Refusal::CoolingDown.into());
     }
     let destination = E164::parse(&request.target, request.subscriber.home).map_err(|_| Refusal::NoSuchNumber)?;
-    desk.config.may_call(request.subscriber.tenant, destination)?;
+    desk.config.may_call(request.subscriber.tenant, destination, &places)?;
     if desk.availability.draining() {
         return Err(Refusal::Draining.into());
     }
@@ -143,7 +144,7 @@ async fn answer(desk: &Desk, request: Request) -> Result<Answer, Refused> {
         home: request.subscriber.home,
         last_used,
     };
-    let reserved = reserve(desk, &request, &inventory, signals, destination).await?;
+    let reserved = reserve(desk, &request, &inventory, signals, destination, places).await?;
     tracing::info!(
         subscriber.id = %request.subscriber.id,
         reservation.id = %reserved.id,
@@ -182,15 +183,20 @@ async fn look_up(desk: &Desk, request: &Request) -> Result<(Arc<Vec<AccessNumber
     Ok((inventory, last_used, account))
 }
 
-/// Emergency numbers of the home country, of our access numbers' countries and of the country of the request, in any form.
-fn emergency(config: &Config, request: &Request, inventory: &[AccessNumber], country: Option<Country>) -> Option<Result<Answer, Refused>> {
+/// Where the phone may be: the home country, our access numbers' countries, the country of the request and the one it says.
+fn places(request: &Request, inventory: &[AccessNumber], country: Option<Country>) -> Vec<Country> {
     let ours = inventory.iter().filter(|number| number.tenant == request.subscriber.tenant);
     let mut places: Vec<Country> = ours.map(|number| number.country).chain(country).collect();
     places.push(request.subscriber.home);
     places.extend(request.hint);
     places.sort_unstable();
     places.dedup();
-    let digits = emergency_number(&request.target, &places)?;
+    places
+}
+
+/// Emergency numbers of all these places, in any form.
+fn emergency(config: &Config, request: &Request, places: &[Country]) -> Option<Result<Answer, Refused>> {
+    let digits = emergency_number(&request.target, places)?;
     Some(match (config.emergency, DialString::emergency(&digits)) {
         (Emergency::Native, Some(dial_string)) => Ok(Answer { dial_string, reservation: None }),
         (Emergency::Native | Emergency::Refuse, _) => Err(Refusal::Emergency.into()),
@@ -244,6 +250,7 @@ async fn reserve(
     inventory: &Arc<Vec<AccessNumber>>,
     signals: Signals,
     destination: E164,
+    places: Vec<Country>,
 ) -> Result<Reserved, Refused> {
     let shows_number = !request.callers.is_empty() && !request.subscriber.withholds_number;
     let callers = if shows_number { request.callers.clone() } else { Vec::new() };
@@ -251,7 +258,7 @@ async fn reserve(
         let (tenant, subscriber, callers, source) =
             (request.subscriber.tenant, request.subscriber.id, callers.clone(), request.source.to_string());
         let (inventory, availability, nonce) = (inventory.clone(), desk.availability.clone(), request.nonce.clone());
-        let (config, clock, random) = (desk.config.clone(), desk.clock.clone(), desk.random.clone());
+        let (config, clock, random, places) = (desk.config.clone(), desk.clock.clone(), desk.random.clone(), places.clone());
         let written = desk
             .database
             .write(move |tx| {
@@ -261,7 +268,7 @@ async fn reserve(
                     let choose = |possible: &[Mode]| rank(&inventory, &signals, possible, live, usable);
                     let groups = choose(if shows_number { &[Mode::Pinless, Mode::Pin] } else { &[Mode::Code, Mode::Pin] });
                     let fallback = choose(&[Mode::Code]);
-                    let ask = Ask { tenant, subscriber, callers, destination, groups, fallback, source, nonce };
+                    let ask = Ask { tenant, subscriber, callers, destination, groups, fallback, source, nonce, places };
                     store::reserve(tx, &config, &ask, &clock, &random).await
                 })
             })

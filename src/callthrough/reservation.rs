@@ -1,7 +1,7 @@
 //! The reservation: its life in words. Values in, values out.
 
 use super::access_number::{Candidate, Mode};
-use crate::types::{CallId, E164, Refusal, ReservationId, SubscriberId, TenantId, Timestamp};
+use crate::types::{CallId, Country, E164, Refusal, ReservationId, SubscriberId, TenantId, Timestamp};
 
 /// "This subscriber, calling that access number within a minute, means that destination."
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +34,8 @@ pub struct Reservation {
     pub released_at: Option<Timestamp>,
     /// Claimed between the end of its life and the end of grace.
     pub late: bool,
+    /// Where the phone that asked may be: no emergency number of these countries is routed.
+    pub places: Vec<Country>,
 }
 
 impl Reservation {

@@ -65,6 +65,8 @@ pub struct Ask<'n> {
     pub source: String,
     /// Nonce of the request, for the audit.
     pub nonce: Option<String>,
+    /// Where the phone may be, for emergency numbers.
+    pub places: Vec<Country>,
 }
 
 /// A reservation as it was written.
@@ -99,13 +101,14 @@ pub async fn reserve(tx: &mut AnyConnection, config: &Config, ask: &Ask<'_>, clo
             let access_number = open.iter().find(|open| open.id == id).map(|open| open.access_number).ok_or(sqlx::Error::RowNotFound)?;
             let code = fresh_code(tx, mode, access_number, now, random).await?;
             let done = sqlx::query(
-                "update reservation set expires_at_us = $2, late_until_us = $3, code_digest = coalesce($4, code_digest) \
+                "update reservation set expires_at_us = $2, late_until_us = $3, code_digest = coalesce($4, code_digest), places = $5 \
                  where id = $1 and state = 'pending'",
             )
             .bind(id.to_string())
             .bind(expires.as_micros())
             .bind(late_until.as_micros())
             .bind(code.as_deref().map(code_digest))
+            .bind(written(&ask.places))
             .execute(tx)
             .await?;
             if done.rows_affected() == 0 {
@@ -126,8 +129,8 @@ pub async fn reserve(tx: &mut AnyConnection, config: &Config, ask: &Ask<'_>, clo
             let id = ReservationId::new(clock, random);
             script.add(
                 "insert into reservation (id, subscriber_id, access_number, destination, state, rule, created_at_us, expires_at_us, \
-                 late_until_us, nonce, source, code_digest, tenant_id) \
-                 values ($1, $2, $3, $4, 'pending', $5, $6, $7, $8, $9, $10, $11, $12)",
+                 late_until_us, nonce, source, code_digest, tenant_id, places) \
+                 values ($1, $2, $3, $4, 'pending', $5, $6, $7, $8, $9, $10, $11, $12, $13)",
                 [
                     id.to_string().into(),
                     ask.subscriber.to_string().into(),
@@ -141,6 +144,7 @@ pub async fn reserve(tx: &mut AnyConnection, config: &Config, ask: &Ask<'_>, clo
                     ask.source.as_str().into(),
                     code.as_deref().map(code_digest).into(),
                     ask.tenant.to_string().into(),
+                    written(&ask.places).into(),
                 ],
             );
             if mode == Mode::Pinless {
@@ -150,6 +154,11 @@ pub async fn reserve(tx: &mut AnyConnection, config: &Config, ask: &Ask<'_>, clo
             Ok(Reserved { id, access_number, mode, code, rule: Some(rule), renewed: false, superseded: supersede.len() })
         }
     }
+}
+
+/// Countries as the books keep them.
+fn written(places: &[Country]) -> String {
+    places.iter().map(Country::as_str).collect::<Vec<_>>().join(" ")
 }
 
 /// The reservations in the way: the subscriber's own that have not ended, and others that take a pair with one of their callers.
@@ -613,6 +622,7 @@ fn reservation(row: &AnyRow) -> Result<Reservation, sqlx::Error> {
         call: row.try_get::<Option<String>, _>("call_id")?.map(|id| id.parse()).transpose().map_err(decode)?,
         released_at: row.try_get::<Option<i64>, _>("released_at_us")?.map(Timestamp::from_micros),
         late: row.try_get::<i64, _>("late")? != 0,
+        places: row.try_get::<String, _>("places")?.split(' ').filter_map(|place| place.parse().ok()).collect(),
     })
 }
 

@@ -2,38 +2,39 @@
 
 use sqlx::AnyConnection;
 
-use super::{JobError, Watch};
 use crate::alert::{self, Draft, Severity};
+use crate::b2bua::Handle;
 use crate::fraud::watch::{Finding, Sign};
 use crate::fraud::{self, NewCountry, OnFraud};
 use crate::people::Who;
 use crate::people::audit::{self, Act};
 use crate::types::{AlertId, AuditId, Clock, Random, SubscriberId};
-use crate::{subscriber, tenant};
+use crate::{http, subscriber, tenant};
 
 /// Findings of one transaction.
 const AT_ONCE: usize = 100;
 
-pub(super) async fn tell(watch: Watch) -> Result<(), JobError> {
-    let findings = watch.web.rules.findings();
-    for some in findings.chunks(AT_ONCE) {
-        let (told, work) = (some.to_vec(), watch.clone());
-        let written = watch.web.database.write(move |tx| {
+/// Tells of what was found since the last round.
+pub async fn tell(web: &http::State) -> Result<(), sqlx::Error> {
+    let findings = web.rules.findings();
+    for (turn, some) in findings.chunks(AT_ONCE).enumerate() {
+        let (told, work) = (some.to_vec(), web.clone());
+        let written = web.database.write(move |tx| {
             Box::pin(async move {
                 let mut suspended = Vec::new();
                 for finding in &told {
-                    let on_fraud = work.web.rules.policy(finding.tenant).unwrap_or_default().on_fraud;
-                    suspended.extend(note(tx, finding, on_fraud, &work.web.clock, &work.web.random).await?);
+                    let on_fraud = work.rules.policy(finding.tenant).unwrap_or_default().on_fraud;
+                    suspended.extend(note(tx, finding, on_fraud, &work.clock, &work.random).await?);
                 }
                 Ok::<_, sqlx::Error>(suspended)
             })
         });
         match written.await {
-            Ok(suspended) => hang_up(&watch, &suspended),
+            Ok(suspended) => hang_up(&web.calls, &suspended),
             Err(error) => {
                 // The books are away: what is not told yet is told when they are back.
-                watch.web.rules.put_back(some.to_vec());
-                return Err(error.into());
+                web.rules.put_back(findings.iter().skip(turn * AT_ONCE).cloned().collect());
+                return Err(error);
             }
         }
     }
@@ -96,13 +97,13 @@ async fn note(
 }
 
 /// Ends the calls of those who were switched off, on this node.
-fn hang_up(watch: &Watch, suspended: &[SubscriberId]) {
+fn hang_up(calls: &Handle, suspended: &[SubscriberId]) {
     if suspended.is_empty() {
         return;
     }
-    for call in watch.web.calls.list() {
+    for call in calls.list() {
         if call.subscriber.is_some_and(|subscriber| suspended.contains(&subscriber)) {
-            watch.web.calls.hang_up(call.id);
+            calls.hang_up(call.id);
         }
     }
 }

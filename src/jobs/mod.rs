@@ -4,7 +4,7 @@
 //! stop. A round that fails is named in the log and tried again the next time.
 
 mod books;
-mod fraud;
+pub mod fraud;
 mod refresh;
 mod reservations;
 mod stats;
@@ -82,11 +82,15 @@ pub fn start(watch: &Watch, stop: &CancellationToken) -> JoinSet<()> {
     every(COUNT_REQUESTS_EVERY, "count requests", |watch| Box::pin(stats::count_requests(watch)));
     every(FORGET_EVERY, "sweep imports", |watch| Box::pin(refresh::imports(watch)));
     every(DECKS_EVERY, "refresh decks", |watch| Box::pin(refresh::decks(watch)));
-    every(FRAUD_EVERY, "tell of fraud", |watch| Box::pin(fraud::tell(watch)));
+    every(FRAUD_EVERY, "tell of fraud", |watch| Box::pin(fraud_round(watch)));
     every(DECKS_EVERY, "refresh rules", |watch| Box::pin(refresh::rules(watch)));
     every(REFRESH_EVERY, "refresh trunks", |watch| Box::pin(refresh::trunks(watch)));
     every(REFRESH_EVERY, "refresh GeoIP data", |watch| Box::pin(refresh::geoip(watch)));
     rounds
+}
+
+async fn fraud_round(watch: Watch) -> Result<(), JobError> {
+    Ok(fraud::tell(&watch.web).await?)
 }
 
 /// One round of a job.

@@ -59,7 +59,10 @@ fn digits_of(raw: &str) -> Option<String> {
     let mut digits = String::new();
     for character in raw.chars() {
         match character {
-            '+' | '\u{ff0b}' | ' ' | '-' | '.' | '/' | '(' | ')' => {}
+            '+' | '\u{ff0b}' | '-' | '\u{2010}'..='\u{2013}' | '.' | '/' | '(' | ')' => {}
+            // Pauses are no digits: a phone that leaves them out dials what is left.
+            ',' | ';' | 'p' | 'P' | 'w' | 'W' => {}
+            blank if blank.is_whitespace() => {}
             _ => digits.push(decimal_digit(character)?),
         }
         if digits.len() > LONGEST {
@@ -80,8 +83,31 @@ mod tests {
     #[test]
     fn every_form_is_caught() {
         for raw in [
-            "112", "911", "+112", "00112", "0112", "1911", "+1911", "+1-911", "1 1 2", "999", "000", "011911", "+420112", "00420112",
-            "0049112", "١١٢", "tel:112", "+44999", "0000",
+            "112",
+            "911",
+            "+112",
+            "00112",
+            "0112",
+            "1911",
+            "+1911",
+            "+1-911",
+            "1 1 2",
+            "999",
+            "000",
+            "011911",
+            "+420112",
+            "00420112",
+            "0049112",
+            "١١٢",
+            "tel:112",
+            "+44999",
+            "0000",
+            "112,",
+            ",,112",
+            "1,1;2",
+            "0p112",
+            "w999",
+            "1\u{a0}1\u{202f}2",
         ] {
             assert!(is_emergency(raw, &places("US CZ GB")), "{raw}");
         }

@@ -358,6 +358,7 @@ impl Phone<'_> {
                         fallback: vec![],
                         source: String::new(),
                         nonce: None,
+                        places: vec![],
                     };
                     let config = callthrough::callthrough::Config::default();
                     callthrough::callthrough::store::reserve(tx, &config, &ask, &clock, &random).await.map(drop)

@@ -19,7 +19,7 @@ use crate::rating::explain::{Explanation, Talk, unpriced};
 use crate::rating::store;
 use crate::rating::{Fraction, FxRate, Kind, Quote};
 use crate::subscriber;
-use crate::types::{CallId, Currency, DeckId, E164, MoneyError, SubscriberId, Timestamp};
+use crate::types::{CallId, Country, Currency, DeckId, E164, MoneyError, Refusal, SubscriberId, Timestamp, is_emergency};
 
 /// A question without a length is about a call of a minute.
 const A_MINUTE: u32 = 60;
@@ -54,6 +54,10 @@ async fn explain(
     let secs = asked.duration_secs.unwrap_or(A_MINUTE);
     if secs > LONGEST_SECS {
         return Err(Problem::field("duration_secs", format!("Ask for at most {LONGEST_SECS} seconds.")));
+    }
+    let own: Vec<Country> = asked.number.country().into_iter().collect();
+    if is_emergency(&asked.number.to_string(), &own) {
+        return Err(Refusal::Emergency.into());
     }
     let at = asked.at.unwrap_or_else(|| state.clock.timestamp());
     let mut connection = state.database.read().await?;
