@@ -131,6 +131,17 @@ impl SourcePolicy for KnownTrunks {
     fn classify(&self, source: SocketAddr) -> sip::Source {
         self.0.identify(source).map_or(sip::Source::Stranger, |trunk| sip::Source::Trunk(trunk.id))
     }
+
+    fn classify_proved(&self, source: SocketAddr, names: &[String]) -> sip::Source {
+        match self.0.identify_by_certificate(names) {
+            Some(trunk) => sip::Source::Trunk(trunk.id),
+            None => self.classify(SocketAddr::new(source.ip(), 0)),
+        }
+    }
+
+    fn server_name(&self, address: SocketAddr) -> Option<String> {
+        self.0.domain_of(address).map(|domain| domain.to_string())
+    }
 }
 
 /// The settings of the switchboard.

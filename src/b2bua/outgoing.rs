@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::ShownCaller;
 use super::incoming::Arrived;
-use crate::sip::{Body, Header, OutgoingInvite, Target};
+use crate::sip::{Body, Header, Hop, OutgoingInvite, Target};
 use crate::trunk::Trunk;
 use crate::types::E164;
 
@@ -29,17 +29,18 @@ impl Hosts {
     }
 }
 
-/// The INVITE for one trunk; nothing if the trunk has no target.
+/// The INVITE for one address of a trunk.
 pub(super) fn invite(
     trunk: &Trunk,
+    hop: Hop,
     arrived: &Arrived,
     destination: E164,
     shown: ShownCaller,
     hosts: &Hosts,
     offer: Option<Body>,
     max_forwards: u8,
-) -> Option<OutgoingInvite> {
-    let target = trunk.target?;
+) -> OutgoingInvite {
+    let target = hop.address;
     let number = trunk.write_number(destination);
     let phone = if number.starts_with('+') { ";user=phone" } else { "" };
     let uri = format!("sip:{number}@{}{phone}", trunk.settings.target.as_ref().map_or_else(|| target.to_string(), ToString::to_string));
@@ -54,7 +55,7 @@ pub(super) fn invite(
         ShownCaller::Subscriber => arrived.hidden,
         ShownCaller::AccessNumber => false,
     };
-    let mut headers = Vec::new();
+    let mut headers = trunk.settings.headers.iter().map(|extra| Header::new(extra.name.clone(), extra.value.clone())).collect::<Vec<_>>();
     // RFC 3325 §5: the asserted identity stays inside the trust domain.
     if trunk.settings.trusted
         && let Some(own) = own
@@ -69,15 +70,7 @@ pub(super) fn invite(
         // RFC 3323 §4.1.1.3.
         _ => "\"Anonymous\" <sip:anonymous@anonymous.invalid>".to_owned(),
     };
-    Some(OutgoingInvite {
-        target: Target::Address(target),
-        to: format!("<{uri}>"),
-        request_uri: uri,
-        from,
-        headers,
-        body: offer,
-        max_forwards,
-    })
+    OutgoingInvite { target: Target::Hop(hop), to: format!("<{uri}>"), request_uri: uri, from, headers, body: offer, max_forwards }
 }
 
 #[cfg(test)]
@@ -110,15 +103,20 @@ mod tests {
             source: "192.0.2.1".parse().unwrap(),
         };
         let hosts = Hosts { advertise: vec!["198.51.100.1".parse().unwrap()], local: vec![] };
-        invite(&trunk(trusted), &arrived, "+420601123456".parse().unwrap(), shown, &hosts, None, 69).unwrap()
+        let hop = Hop { transport: crate::sip::Transport::Udp, address: "192.0.2.7:5060".parse().unwrap(), by_size: false };
+        invite(&trunk(trusted), hop, &arrived, "+420601123456".parse().unwrap(), shown, &hosts, None, 69)
     }
 
     #[test]
     fn b_sees_the_number_the_setting_names() {
         let subscriber = invite_as(false, ShownCaller::Subscriber, false);
-        assert_eq!(subscriber.request_uri, "sip:+420601123456@192.0.2.7:5060;user=phone");
+        assert_eq!(subscriber.request_uri, "sip:+420601123456@192.0.2.7;user=phone");
         assert_eq!(subscriber.from, "<sip:+15551231234@198.51.100.1;user=phone>");
         assert_eq!((subscriber.headers, subscriber.max_forwards), (vec![], 69));
+        assert_eq!(
+            subscriber.target,
+            Target::Hop(Hop { transport: crate::sip::Transport::Udp, address: "192.0.2.7:5060".parse().unwrap(), by_size: false })
+        );
         assert_eq!(invite_as(false, ShownCaller::AccessNumber, true).from, "<sip:+15551230000@198.51.100.1;user=phone>");
     }
 

@@ -19,7 +19,7 @@ use super::{Board, LiveCall, incoming};
 use crate::call::{Call, Fact, Grant, Limits, Order, Timer};
 use crate::callthrough::Reservation;
 use crate::rating::Quote;
-use crate::sip::{Body, EarlyDialogId, Incoming, Leg, Reason};
+use crate::sip::{Body, EarlyDialogId, Hop, Incoming, Leg, Reason};
 use crate::trunk::{Slot, Trunk};
 use crate::types::{CallId, Moment, Refusal, Timestamp};
 
@@ -72,6 +72,11 @@ struct SettingUp {
     max_forwards: u8,
     /// The trunks still to try with what each takes, the next one last.
     candidates: Vec<(Arc<Trunk>, Option<Box<Quote>>)>,
+    /// The addresses still to try of the trunk that was tried last, the next one last. While there are any, that trunk is the next
+    /// candidate too.
+    hops: Vec<Hop>,
+    /// The address that is being tried.
+    hop: Option<Hop>,
     /// What B's side said last, to be passed to A in one of its early dialogs.
     progress: (EarlyDialogId, u16, Option<Body>),
     early: Early,
@@ -194,6 +199,8 @@ impl Running {
                 offer: invite.body,
                 max_forwards: invite.max_forwards,
                 candidates: Vec::new(),
+                hops: Vec::new(),
+                hop: None,
                 progress: (EarlyDialogId::FIRST, 180, None),
                 early: Early::default(),
                 answer: None,

@@ -21,4 +21,5 @@ pub use leg::{
     Body, ByWhom, EarlyDialogId, Header, Hop, InDialog, Incoming, Invite, Leg, LegEvent, LegId, OutgoingInvite, Reason, RequestId,
     StoredDialog, Target,
 };
+pub use target::{Step, in_order};
 pub use transport::Transport;

@@ -1,4 +1,4 @@
-//! From a host's name to addresses. For now A and AAAA by the system's resolver; RFC 3263 (NAPTR, SRV, failover) takes this place later.
+//! From a host's name to addresses: the order in which they are tried (RFC 2782, RFC 3263 §4), and messages that wait for a name.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::types::Moment;
+use super::leg::Hop;
+use crate::types::{Moment, Random};
 
 /// Names kept in mind. Beyond this the least lately asked goes.
 const MAX_NAMES: usize = 1_024;
@@ -41,6 +42,37 @@ pub enum Address {
     },
     /// To wherever this name points now.
     Name(HostPort),
+}
+
+/// One of the addresses of a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step {
+    /// Lower is tried first.
+    pub priority: u32,
+    /// Among equals, how often this one goes first.
+    pub weight: u16,
+    /// The address.
+    pub hop: Hop,
+}
+
+/// The order in which a request tries the addresses: by priority, among equals by chance in proportion to their weights (RFC 2782).
+pub fn in_order(steps: &[Step], random: &Random) -> Vec<Hop> {
+    let mut rest = steps.to_vec();
+    // Of equal priority those without weight come first in the draw, so that they have their small chance.
+    rest.sort_by_key(|step| (step.priority, step.weight));
+    let mut order = Vec::with_capacity(rest.len());
+    while let Some(first) = rest.first() {
+        let equals = rest.iter().take_while(|step| step.priority == first.priority).count();
+        let all = rest[..equals].iter().map(|step| u64::from(step.weight)).sum::<u64>();
+        let mut draw = random.below(all + 1);
+        let place = rest[..equals].iter().position(|step| {
+            let is_it = draw <= u64::from(step.weight);
+            draw = draw.saturating_sub(u64::from(step.weight));
+            is_it
+        });
+        order.push(rest.remove(place.unwrap_or(0)).hop);
+    }
+    order
 }
 
 /// A datagram that waits for a name.
@@ -136,6 +168,7 @@ pub async fn resolve(name: HostPort, like: SocketAddr) -> (HostPort, Option<Sock
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sip::Transport;
 
     fn name(host: &str) -> HostPort {
         HostPort { host: host.into(), port: 5060 }
@@ -187,6 +220,26 @@ mod tests {
             names.answered(&host, None, at(number));
         }
         assert!(names.names.len() <= MAX_NAMES);
+    }
+
+    #[test]
+    fn addresses_are_tried_by_priority_and_drawn_by_weight() {
+        let step = |priority, weight, last: u8| Step {
+            priority,
+            weight,
+            hop: Hop { transport: Transport::Udp, address: SocketAddr::from(([192, 0, 2, last], 5060)), by_size: false },
+        };
+        let steps = [step(20, 0, 9), step(10, 75, 1), step(10, 25, 2), step(10, 0, 3)];
+        let random = Random::seeded(5);
+        let mut first = [0_u32; 4];
+        for _ in 0..10_000 {
+            let order = in_order(&steps, &random);
+            assert_eq!(order[3].address.ip().to_string(), "192.0.2.9", "the lowest priority is the last");
+            let std::net::IpAddr::V4(address) = order[0].address.ip() else { unreachable!("all are IPv4") };
+            first[usize::from(address.octets()[3])] += 1;
+        }
+        assert!((7_200..7_800).contains(&first[1]) && (2_200..2_700).contains(&first[2]) && first[3] > 0, "{first:?}");
+        assert_eq!(in_order(&[], &random), []);
     }
 
     #[tokio::test]

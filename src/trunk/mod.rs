@@ -9,6 +9,7 @@ pub mod normalise;
 pub mod select;
 pub mod settings;
 pub mod store;
+pub mod way;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -17,11 +18,13 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 pub use normalise::{Arrival, ReadCall, read};
-pub use settings::{AttestationPolicy, Bare, Format, IdentityHeader, Rule, Settings, Source, Target};
+pub use settings::{AttestationPolicy, Bare, ExtraHeader, Format, IdentityHeader, Rule, Settings, Source, Target, TrunkTransport};
 pub use store::TrunkError;
 
 use crate::database::Database;
-use crate::types::{Clock, E164, Moment, Refusal, TrunkId};
+use crate::sip::{Hop, Transport};
+use crate::types::{Clock, E164, Moment, Random, Refusal, TrunkId};
+use way::Way;
 
 /// One carrier link.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,7 +39,8 @@ pub struct Trunk {
     pub priority: i64,
     /// How it is reached and how it writes numbers.
     pub settings: Settings,
-    /// Where calls out are sent: the target, resolved when the picture was taken. `None` for trunks that only bring calls.
+    /// Where calls out are sent first: the target, resolved when the picture was taken; [`Trunks::hops`] tells all addresses. `None`
+    /// for trunks that only bring calls.
     pub target: Option<SocketAddr>,
 }
 
@@ -76,6 +80,10 @@ pub struct Trunks {
     picture: Arc<RwLock<Arc<Vec<Arc<Trunk>>>>>,
     health: Arc<Mutex<HashMap<TrunkId, select::Health>>>,
     usage: Arc<Mutex<HashMap<TrunkId, Usage>>>,
+    /// The addresses of each target, as found when the picture was taken.
+    ways: Arc<RwLock<HashMap<TrunkId, Arc<[Way]>>>>,
+    /// Addresses that did not answer, and when.
+    failed: Arc<Mutex<HashMap<SocketAddr, Moment>>>,
     clock: Clock,
 }
 
@@ -100,7 +108,14 @@ impl Trunks {
     /// A picture of exactly these trunks, for tests and for a start without books.
     pub fn new(trunks: Vec<Trunk>, clock: Clock) -> Self {
         let picture = Arc::new(trunks.into_iter().map(Arc::new).collect());
-        Self { picture: Arc::new(RwLock::new(picture)), health: Arc::default(), usage: Arc::default(), clock }
+        Self {
+            picture: Arc::new(RwLock::new(picture)),
+            health: Arc::default(),
+            usage: Arc::default(),
+            ways: Arc::default(),
+            failed: Arc::default(),
+            clock,
+        }
     }
 
     /// The trunks of the books.
@@ -114,23 +129,59 @@ impl Trunks {
     /// A target that cannot be resolved now keeps the address it had.
     pub async fn reload(&self, database: &Database) -> Result<(), TrunkError> {
         let mut trunks = store::list(&mut *database.read().await?).await?;
-        let known = self.all();
-        for trunk in &mut trunks {
-            if let Some(target) = trunk.settings.target.clone().filter(|_| trunk.enabled) {
-                trunk.target = match target.resolve().await {
-                    Ok(address) => Some(address),
-                    Err(error) => {
-                        tracing::warn!(trunk.name = trunk.name, %error, "the target of a trunk cannot be resolved; check its host name");
-                        known
-                            .iter()
-                            .find(|old| old.id == trunk.id && old.settings.target == trunk.settings.target)
-                            .and_then(|old| old.target)
-                    }
-                };
+        let known = self.ways.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut ways = HashMap::new();
+        for trunk in trunks.iter_mut().filter(|trunk| trunk.enabled) {
+            let (mut found, lost) = way::find(&trunk.settings).await;
+            for error in lost {
+                tracing::warn!(trunk.name = trunk.name, error, "a target of a trunk cannot be resolved; check its host name");
             }
+            if found.is_empty()
+                && let Some(known) = known.get(&trunk.id)
+            {
+                // The last good answer, as far as it is still about the same names.
+                let names = trunk.settings.targets().map(|target| target.host.as_str()).collect::<Vec<_>>();
+                found = known.iter().filter(|way| names.contains(&&*way.domain)).cloned().collect();
+            }
+            trunk.target = found.first().map(|way| way.step.hop.address);
+            ways.insert(trunk.id, found.into());
         }
+        *self.ways.write().unwrap_or_else(PoisonError::into_inner) = ways;
         self.swap(trunks);
         Ok(())
+    }
+
+    /// The addresses a call tries at this trunk, in order.
+    pub fn hops(&self, trunk: &Trunk) -> Vec<Hop> {
+        let ways = self.ways.read().unwrap_or_else(PoisonError::into_inner).get(&trunk.id).cloned();
+        let Some(ways) = ways.filter(|ways| !ways.is_empty()) else {
+            let hop = |address| Hop { transport: trunk.settings.transport.demanded().unwrap_or(Transport::Udp), address, by_size: false };
+            return trunk.target.map(hop).into_iter().collect();
+        };
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        way::order(&ways, &failed, self.clock.now(), &Random::system())
+    }
+
+    /// Remembers how one address of a trunk did.
+    pub fn report_hop(&self, address: SocketAddr, outcome: Outcome) {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        way::note(&mut failed, address, outcome == Outcome::Worked, self.clock.now());
+    }
+
+    /// The name whose certificate the TLS server at this address must show.
+    pub fn domain_of(&self, address: SocketAddr) -> Option<Arc<str>> {
+        let ways = self.ways.read().unwrap_or_else(PoisonError::into_inner);
+        let at = |way: &&Way| way.step.hop.address == address && way.step.hop.transport == Transport::Tls;
+        ways.values().flat_map(|ways| ways.iter()).find(at).map(|way| way.domain.clone())
+    }
+
+    /// The enabled trunk that a certificate of these names identifies.
+    pub fn identify_by_certificate(&self, names: &[String]) -> Option<Arc<Trunk>> {
+        let is_its = |trunk: &&Arc<Trunk>| {
+            let known = &trunk.settings.certificate_names;
+            trunk.enabled && known.iter().any(|known| names.iter().any(|name| name.eq_ignore_ascii_case(known)))
+        };
+        self.all().iter().find(is_its).cloned()
     }
 
     /// Replaces the picture.

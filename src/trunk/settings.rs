@@ -6,11 +6,15 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::sip::Transport;
 use crate::types::{Attestation, CallerId, Country, DeckId, E164, Refusal};
 
+/// Most addresses of a trunk beside the first.
+pub const MOST_TARGETS: usize = 8;
+/// Most headers a trunk adds.
+pub const MOST_HEADERS: usize = 16;
 /// Most entries in any list of a trunk.
 pub const MOST_ENTRIES: usize = 256;
-const DEFAULT_SIP_PORT: u16 = 5060;
 
 /// Everything about a trunk but its name, switch and priority.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,6 +24,16 @@ pub struct Settings {
     pub addresses: Vec<Source>,
     /// Where calls out are sent: `sip.example.com`, `192.0.2.7:5070`. None: the trunk only brings calls.
     pub target: Option<Target>,
+    /// Further addresses of the same carrier, tried in this order when the first does not answer.
+    pub more_targets: Vec<Target>,
+    /// The proxy that calls out are sent through; the Request-URI names the target all the same.
+    pub outbound_proxy: Option<Target>,
+    /// How messages travel to it.
+    pub transport: TrunkTransport,
+    /// Names of a TLS client certificate that identify the carrier, beside its addresses.
+    pub certificate_names: Vec<String>,
+    /// Headers added to every call out, such as one that names the account.
+    pub headers: Vec<ExtraHeader>,
     /// The country whose habits national numbers and international prefixes follow.
     pub country: Option<Country>,
     /// What digits without `+`, `00` or `011` mean.
@@ -57,6 +71,11 @@ impl Default for Settings {
         Self {
             addresses: Vec::new(),
             target: None,
+            more_targets: Vec::new(),
+            outbound_proxy: None,
+            transport: TrunkTransport::default(),
+            certificate_names: Vec::new(),
+            headers: Vec::new(),
             country: None,
             bare: Bare::default(),
             rules_in: Vec::new(),
@@ -87,6 +106,7 @@ impl Settings {
             ("withheld", self.withheld.len()),
             ("destinations", self.destinations.len()),
             ("dialled", self.dialled.len()),
+            ("certificate_names", self.certificate_names.len()),
         ];
         if let Some((name, _)) = lists.into_iter().find(|&(_, length)| length > MOST_ENTRIES) {
             return Err((name, format!("Give at most {MOST_ENTRIES} entries.")));
@@ -101,6 +121,22 @@ impl Settings {
                 return Err((name, "Write strip and add as at most 20 digits, each with at most one leading plus sign.".to_owned()));
             }
         }
+        if self.more_targets.len() > MOST_TARGETS {
+            return Err(("more_targets", format!("Give at most {MOST_TARGETS} further addresses.")));
+        }
+        if self.target.is_none() && !self.more_targets.is_empty() {
+            return Err(("target", "Name the first address as target; more_targets are tried after it.".to_owned()));
+        }
+        if self.headers.len() > MOST_HEADERS {
+            return Err(("headers", format!("Give at most {MOST_HEADERS} headers.")));
+        }
+        if let Some(wrong) = self.headers.iter().find_map(ExtraHeader::fault) {
+            return Err(("headers", wrong));
+        }
+        let is_name = |name: &String| (1..=255).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic());
+        if !self.certificate_names.iter().all(is_name) {
+            return Err(("certificate_names", "Write each name as the certificate has it, such as sip.example.com.".to_owned()));
+        }
         if self.identity.is_empty() {
             return Err(("identity", "Name at least one header, such as from.".to_owned()));
         }
@@ -111,6 +147,11 @@ impl Settings {
             return Err(("channels", "A limit is at least 1; leave it out for none, or disable the trunk.".to_owned()));
         }
         Ok(())
+    }
+
+    /// Every host calls out may be sent to.
+    pub fn targets(&self) -> impl Iterator<Item = &Target> {
+        self.outbound_proxy.iter().chain(&self.target).chain(&self.more_targets)
     }
 
     /// Whether calls to `destination` may go out here.
@@ -133,6 +174,81 @@ fn fits_one(prefixes: &[String], number: E164) -> bool {
 
 fn is_digits(text: &str, least: usize, most: usize) -> bool {
     (least..=most).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// How messages travel to a trunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrunkTransport {
+    /// As the carrier's DNS says (RFC 3263), else UDP; what is too long for a datagram goes by TCP.
+    #[default]
+    Auto,
+    /// Datagrams, however long.
+    Udp,
+    /// TCP.
+    Tcp,
+    /// TLS; the carrier's certificate must name the target.
+    Tls,
+}
+
+impl TrunkTransport {
+    /// The one that is demanded; none leaves it to the DNS.
+    pub const fn demanded(self) -> Option<Transport> {
+        match self {
+            Self::Auto => None,
+            Self::Udp => Some(Transport::Udp),
+            Self::Tcp => Some(Transport::Tcp),
+            Self::Tls => Some(Transport::Tls),
+        }
+    }
+}
+
+/// A header of the operator's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExtraHeader {
+    /// Its name, such as `X-Account`.
+    pub name: String,
+    /// Its value, one line.
+    pub value: String,
+}
+
+/// Headers that make the call what it is: none of them is the operator's to write.
+const OURS: [&str; 20] = [
+    "via",
+    "from",
+    "to",
+    "call-id",
+    "cseq",
+    "contact",
+    "route",
+    "record-route",
+    "max-forwards",
+    "content-length",
+    "content-type",
+    "require",
+    "supported",
+    "authorization",
+    "proxy-authorization",
+    "session-expires",
+    "min-se",
+    "v",
+    "f",
+    "t",
+];
+
+impl ExtraHeader {
+    fn fault(&self) -> Option<String> {
+        let is_token = (1..=64).contains(&self.name.len()) && self.name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        if !is_token {
+            return Some(format!("Write the name {:?} with letters, digits and hyphens, such as X-Account.", self.name));
+        }
+        if OURS.contains(&self.name.to_ascii_lowercase().as_str()) || self.name.len() == 1 {
+            return Some(format!("The header {} is written by the server. Choose another name.", self.name));
+        }
+        let is_line = self.value.len() <= 512 && !self.value.chars().any(char::is_control);
+        (!is_line).then(|| format!("Write the value of {} on one line of at most 512 bytes.", self.name))
+    }
 }
 
 /// What digits without any international prefix mean on calls a trunk brings.
@@ -294,8 +410,8 @@ impl fmt::Display for Source {
 pub struct Target {
     /// Name or address, without brackets.
     pub host: String,
-    /// UDP port.
-    pub port: u16,
+    /// The port; none asks the DNS for it, and is the transport's usual one else.
+    pub port: Option<u16>,
 }
 
 /// The text is no host with port.
@@ -304,14 +420,16 @@ pub struct Target {
 pub struct TargetError;
 
 impl Target {
-    /// The address behind the name, the first the system's resolver tells.
-    pub async fn resolve(&self) -> std::io::Result<SocketAddr> {
+    /// The addresses behind the name, as the system's resolver tells them.
+    pub async fn resolve(&self, transport: Transport) -> std::io::Result<Vec<SocketAddr>> {
+        let port = self.port.unwrap_or(transport.usual_port());
         if let Ok(address) = self.host.parse::<IpAddr>() {
-            return Ok(SocketAddr::new(address, self.port));
+            return Ok(vec![SocketAddr::new(address, port)]);
         }
-        let (host, port) = (self.host.clone(), self.port);
-        let addresses = tokio::task::spawn_blocking(move || (host.as_str(), port).to_socket_addrs().map(|mut found| found.next())).await;
-        addresses.map_err(std::io::Error::other)??.ok_or_else(|| std::io::Error::other("the name has no address"))
+        let host = self.host.clone();
+        let addresses = tokio::task::spawn_blocking(move || (host.as_str(), port).to_socket_addrs().map(Vec::from_iter)).await;
+        let addresses = addresses.map_err(std::io::Error::other)??;
+        if addresses.is_empty() { Err(std::io::Error::other("the name has no address")) } else { Ok(addresses) }
     }
 }
 
@@ -320,14 +438,14 @@ impl FromStr for Target {
 
     fn from_str(text: &str) -> Result<Self, TargetError> {
         if let Ok(address) = text.parse::<SocketAddr>() {
-            return Ok(Self { host: address.ip().to_string(), port: address.port() }).and_then(Self::with_port);
+            return Ok(Self { host: address.ip().to_string(), port: Some(address.port()) }).and_then(Self::with_port);
         }
         if let Ok(address) = text.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
-            return Ok(Self { host: address.to_string(), port: DEFAULT_SIP_PORT });
+            return Ok(Self { host: address.to_string(), port: None });
         }
         let (host, port) = match text.rsplit_once(':') {
-            Some((host, port)) => (host, port.parse().map_err(|_| TargetError)?),
-            None => (text, DEFAULT_SIP_PORT),
+            Some((host, port)) => (host, Some(port.parse().map_err(|_| TargetError)?)),
+            None => (text, None),
         };
         let label = |label: &str| {
             (1..=63).contains(&label.len())
@@ -342,13 +460,14 @@ impl FromStr for Target {
 
 impl Target {
     fn with_port(self) -> Result<Self, TargetError> {
-        if self.port == 0 { Err(TargetError) } else { Ok(self) }
+        if self.port == Some(0) { Err(TargetError) } else { Ok(self) }
     }
 }
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') { write!(f, "[{}]:{}", self.host, self.port) } else { write!(f, "{}:{}", self.host, self.port) }
+        if self.host.contains(':') { write!(f, "[{}]", self.host) } else { f.write_str(&self.host) }?;
+        self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
     }
 }
 
@@ -391,10 +510,10 @@ mod tests {
             assert_eq!(text.parse::<Source>(), Err(SourceError), "{text}");
         }
         for (text, printed) in [
-            ("SIP.example.com", "sip.example.com:5060"),
+            ("SIP.example.com", "sip.example.com"),
             ("sip.example.com:5080", "sip.example.com:5080"),
-            ("192.0.2.7", "192.0.2.7:5060"),
-            ("[2001:db8::1]", "[2001:db8::1]:5060"),
+            ("192.0.2.7", "192.0.2.7"),
+            ("[2001:db8::1]", "[2001:db8::1]"),
             ("[2001:db8::1]:5070", "[2001:db8::1]:5070"),
         ] {
             assert_eq!(text.parse::<Target>().unwrap().to_string(), printed);
@@ -434,6 +553,12 @@ mod tests {
         assert!(serde_json::from_str::<Settings>(r#"{"adresses":[]}"#).is_err());
         let wrong = Settings { destinations: vec!["+420".to_owned()], ..Settings::default() };
         assert_eq!(wrong.check().unwrap_err().0, "destinations");
+        for (name, value) in [("Via", "x"), ("v", "x"), ("X Account", "7"), ("X-Account", "7\r\nVia: x")] {
+            let headers = vec![ExtraHeader { name: name.into(), value: value.into() }];
+            assert_eq!(Settings { headers, ..Settings::default() }.check().unwrap_err().0, "headers", "{name}");
+        }
+        let wrong = Settings { more_targets: vec!["192.0.2.7".parse().unwrap()], ..Settings::default() };
+        assert_eq!(wrong.check().unwrap_err().0, "target");
         let wrong = Settings { format_out: Format::National, ..Settings::default() };
         assert_eq!(wrong.check().unwrap_err().0, "country");
     }

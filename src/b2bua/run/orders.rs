@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::books::{Authorise, Closing, Leaving, NotAuthorised, NotExtended};
@@ -9,9 +10,13 @@ use super::super::response;
 use super::super::{Watched, incoming, outgoing};
 use super::{Answered, Attempt, Funded, Running, Then};
 use crate::call::{CallRecord, Cause, Fact, Order, Timer};
-use crate::sip::Leg;
-use crate::trunk::Outcome;
+use crate::rating::Quote;
+use crate::sip::{Hop, Leg};
+use crate::trunk::{Outcome, Trunk};
 use crate::types::{E164, Moment, Side};
+
+/// From dialling one of several addresses of a trunk to its first word; then the next is tried.
+const HOP_SILENCE: Duration = Duration::from_millis(1_500);
 
 impl Running {
     pub(super) async fn carry_out(&mut self, order: Order) -> Then {
@@ -171,27 +176,31 @@ impl Running {
     async fn dial(&mut self) -> Result<(), Fact> {
         let Some(destination) = self.reservation.as_ref().map(|reservation| reservation.destination) else { return Err(Fact::NoTrunkLeft) };
         self.dialled_at = self.board.clock.now();
+        // The place on the trunk that failed is free again, for another address of the same one too.
+        self.slots.1 = None;
         while let Some((trunk, cost)) = self.setting_up.as_mut().and_then(|setting_up| setting_up.candidates.pop()) {
             let Ok(slot) = self.board.trunks.begin(&trunk) else {
                 let at = self.board.clock.timestamp_at(self.dialled_at);
                 self.attempts.push(Attempt { trunk: trunk.name.as_str().into(), at, sip_status: None, outcome: "full", millis: 0 });
                 continue;
             };
-            if let Some(target) = trunk.target {
-                self.make_room(target.ip())?;
-            }
+            let Some(hop) = self.next_hop(&trunk, cost.as_deref()) else { continue };
+            self.make_room(hop.address.ip())?;
             let offer = self.setting_up.as_ref().and_then(|setting_up| setting_up.offer.clone());
             let offer = self.pass(Side::A, offer).await.map_err(|error| self.no_sound(&error))?;
             let Some(setting_up) = &mut self.setting_up else { break };
             let (shown, hosts) = (self.board.config.shown_caller, &self.board.hosts);
-            let invite = outgoing::invite(&trunk, &self.arrived, destination, shown, hosts, offer, setting_up.max_forwards);
-            let Some(invite) = invite else { continue };
+            let invite = outgoing::invite(&trunk, hop, &self.arrived, destination, shown, hosts, offer, setting_up.max_forwards);
             if !self.attempts.is_empty() {
                 self.relay.left(&self.a).await;
             }
             setting_up.early.next_trunk();
             setting_up.said = None;
+            let has_more = !setting_up.hops.is_empty();
             self.b = Some(self.board.endpoint.invite(invite).await);
+            if has_more && self.timers[Timer::Silence.index()].is_some() {
+                self.arm(Timer::Silence, HOP_SILENCE);
+            }
             self.entry.facts().trunk_out = Some(trunk.name.as_str().into());
             self.trunk_out = Some(trunk);
             self.cost = cost;
@@ -201,8 +210,36 @@ impl Running {
         Err(Fact::NoTrunkLeft)
     }
 
+    /// The next address of a trunk. If it has more, the trunk stays a candidate for them (RFC 3263 §4.3).
+    fn next_hop(&mut self, trunk: &Arc<Trunk>, cost: Option<&Quote>) -> Option<Hop> {
+        let setting_up = self.setting_up.as_mut()?;
+        let is_same = !setting_up.hops.is_empty() && self.trunk_out.as_ref().is_some_and(|last| last.id == trunk.id);
+        if !is_same {
+            setting_up.hops = self.board.trunks.hops(trunk);
+            setting_up.hops.reverse();
+        }
+        setting_up.hop = setting_up.hops.pop();
+        if !setting_up.hops.is_empty() {
+            setting_up.candidates.push((trunk.clone(), cost.cloned().map(Box::new)));
+        }
+        setting_up.hop
+    }
+
+    /// What an address did says whether the trunk's others are worth a try: they are when it was silent, out of reach or 503.
+    fn hop_did(&mut self, sip_status: Option<u16>, health: Outcome) {
+        let Some(setting_up) = &mut self.setting_up else { return };
+        let Some(hop) = setting_up.hop.take() else { return };
+        let is_away = health == Outcome::Failed && sip_status.is_none_or(|status| matches!(status, 408 | 503));
+        self.board.trunks.report_hop(hop.address, if is_away { Outcome::Failed } else { Outcome::Worked });
+        if !is_away && !setting_up.hops.is_empty() {
+            setting_up.hops.clear();
+            setting_up.candidates.pop();
+        }
+    }
+
     /// Notes how the trunk did that was dialled last.
     pub(super) fn tried(&mut self, outcome: &'static str, sip_status: Option<u16>, health: Outcome) {
+        self.hop_did(sip_status, health);
         let Some(trunk) = &self.trunk_out else { return };
         self.board.trunks.report(trunk.id, health);
         let took = self.board.clock.now().since(self.dialled_at);

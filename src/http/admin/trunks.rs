@@ -52,6 +52,12 @@ async fn list(desk: Desk) -> Result<Response, Trouble> {
     Ok(page.lead(t("The carriers that bring calls and take them onward.")).show(table.empty(t("No carrier yet.")).show()))
 }
 
+fn transports() -> Vec<(String, String)> {
+    [("auto", t("Automatic")), ("udp", t("UDP")), ("tcp", t("TCP")), ("tls", t("TLS"))]
+        .map(|(value, shown)| (value.to_owned(), shown.to_string()))
+        .to_vec()
+}
+
 fn fields<'f>(form: Form<'f>, trunk: &Value) -> Form<'f> {
     let addresses = trunk["addresses"].as_array().into_iter().flatten().map(word).collect::<Vec<_>>().join("\n");
     let number = |name: &str| trunk[name].as_i64().map_or_else(String::new, |number| number.to_string());
@@ -67,6 +73,26 @@ fn fields<'f>(form: Form<'f>, trunk: &Value) -> Form<'f> {
                 .value(word(&trunk["target"])),
         )
         .field(
+            Field::lines("more_targets", t("Further addresses"), 2)
+                .hint(t("Of the same carrier, one a line; tried in this order when the first does not answer"))
+                .value(trunk["more_targets"].as_array().into_iter().flatten().map(word).collect::<Vec<_>>().join("\n")),
+        )
+        .field(
+            Field::text("outbound_proxy", t("Outbound proxy"))
+                .hint(t("Host and port that calls are sent through; empty for none"))
+                .value(word(&trunk["outbound_proxy"])),
+        )
+        .field(
+            Field::choice("transport", t("Transport"), transports())
+                .hint(t("Automatic: as its DNS says, else UDP; what is too long for a datagram by TCP"))
+                .value(trunk["transport"].as_str().unwrap_or("auto")),
+        )
+        .field(
+            Field::lines("certificate_names", t("Certificate names"), 2)
+                .hint(t("Names of a TLS client certificate that identify it beside its addresses, one a line"))
+                .value(trunk["certificate_names"].as_array().into_iter().flatten().map(word).collect::<Vec<_>>().join("\n")),
+        )
+        .field(
             Field::text("country", t("Country"))
                 .hint(t("Whose national form its numbers have, such as US; empty if they are always international"))
                 .value(word(&trunk["country"])),
@@ -78,7 +104,13 @@ fn fields<'f>(form: Form<'f>, trunk: &Value) -> Form<'f> {
 
 fn body(form: &Submitted) -> Value {
     let mut body = json!({ "name": form.text("name"), "addresses": form.all("addresses"), "enabled": form.checked("enabled") });
-    for name in ["target", "country"] {
+    for name in ["more_targets", "certificate_names"] {
+        body[name] = json!(form.all(name));
+    }
+    if form.get("transport").is_some() {
+        body["transport"] = json!(form.text("transport"));
+    }
+    for name in ["target", "outbound_proxy", "country"] {
         body[name] = form.json(name);
     }
     body["channels"] = form.number("channels");
