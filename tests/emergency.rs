@@ -159,7 +159,8 @@ async fn no_call_that_arrives_reaches_an_emergency_number() {
         assert_eq!(alice.dials().await.is_refused().await, 403, "{target}");
         refused += 1;
     }
-    let records = board.records(refused).await;
+    // The newest of them; the list ends at a hundred.
+    let records = board.records(refused.min(100)).await;
     assert!(records.iter().all(|record| matches!(record.cause.code(), "no_reservation" | "no_such_number" | "emergency")));
     assert!(records.iter().any(|record| record.cause.code() == "emergency"));
     assert!(north.is_left_alone(), "no carrier heard of any of them");

@@ -4,9 +4,11 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use bytes::Bytes;
+use callthrough::callthrough::Config;
+use callthrough::fraud::{Book, Policy};
 use callthrough::rating::{DurationRounding, Periods, Rate, Rounding};
 use callthrough::sip::msg::Message;
-use callthrough::types::{Clock, Micros, Nanos};
+use callthrough::types::{Clock, E164, Micros, Nanos, Random, SubscriberId, TenantId};
 
 const INVITE: &[u8] = b"INVITE sip:+15551230000@198.51.100.1:5060 SIP/2.0\r\n\
 Via: SIP/2.0/UDP 192.0.2.7:5060;branch=z9hG4bK-27483-1-0;rport\r\n\
@@ -21,6 +23,17 @@ Allow: INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE\r\n\
 Content-Type: application/sdp\r\n\
 Content-Length: 120\r\n\r\n\
 v=0\r\no=carrier 53655765 2353687637 IN IP4 192.0.2.7\r\ns=-\r\nc=IN IP4 192.0.2.7\r\nt=0 0\r\nm=audio 40000 RTP/AVP 0\r\na=sendrec";
+
+/// A full hotlist, and rules of the tenant.
+fn rules() -> Config {
+    let config = Config::default();
+    let mut book = Book::default();
+    book.everybody.add("full", (0..200_000).map(|entry| 88_200_000 + entry));
+    let countries = ["CZ", "US", "GB"].iter().filter_map(|country| country.parse().ok()).collect();
+    book.policies.insert(TenantId::MAIN, Policy { countries: Some(countries), ..Policy::default() });
+    config.rules.swap(book);
+    config
+}
 
 /// Prints the table.
 pub fn print(whole: bool) {
@@ -58,5 +71,16 @@ pub fn print(whole: bool) {
     });
     time("how long credit lasts", &mut |n| {
         black_box(black_box(&rate).affordable(Micros::new(i64::from(n)), 7_200));
+    });
+    let config = rules();
+    time("may this be called", &mut |n| {
+        let number: E164 = format!("+4206011{:05}", n % 100_000).parse().expect("a number");
+        black_box(config.may_call(TenantId::MAIN, black_box(number), &[]).is_ok());
+    });
+    let somebody = SubscriberId::new(&clock, &Random::seeded(1));
+    time("look at a call for signs of fraud", &mut |n| {
+        let number: E164 = format!("+4206011{:05}", n % 100_000).parse().expect("a number");
+        config.rules.called(TenantId::MAIN, somebody, black_box(number), clock.timestamp());
+        config.rules.findings();
     });
 }

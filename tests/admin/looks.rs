@@ -81,6 +81,17 @@ fn every_page_is_fit_to_be_seen() {
     browser.presses("Make the key");
     browser.sees("To the keys");
 
+    browser.goes_to(&format!("{home}/admin/hotlists/new"));
+    browser.types("Name", "known fraud");
+    browser.types("Or paste the lines here", "+88213 satellite?");
+    browser.presses("Load the list");
+    browser.sees("No number or prefix in line 1");
+    browser.looks_at("hotlist-refused");
+    browser.types("Or paste the lines here", "+88213");
+    browser.presses("Load the list");
+    browser.sees("The list is loaded");
+    browser.looks_at("hotlist");
+
     for (name, path) in [
         ("overview", "/admin"),
         ("overview-month", "/admin?span=30d"),
@@ -93,6 +104,10 @@ fn every_page_is_fit_to_be_seen() {
         ("people", "/admin/people"),
         ("keys", "/admin/keys"),
         ("audit", "/admin/audit"),
+        ("alerts", "/admin/alerts"),
+        ("rules", "/admin/rules"),
+        ("hotlists", "/admin/hotlists"),
+        ("exchange-rates", "/admin/exchange-rates"),
         ("own", "/admin/me"),
         ("confirm-again", "/admin/confirm"),
         ("not-there", "/admin/nothing"),

@@ -28,7 +28,8 @@ pub(super) fn router() -> Router<House> {
     Router::new()
         .route("/admin/hotlists", get(list).post(create).layer(long()))
         .route("/admin/hotlists/new", get(new))
-        .route("/admin/hotlists/{hotlist_id}", get(one).post(replace).layer(long()))
+        .route("/admin/hotlists/{hotlist_id}", get(one))
+        .route("/admin/hotlists/{hotlist_id}/load", post(replace).layer(long()))
         .route("/admin/hotlists/{hotlist_id}/remove", post(remove))
 }
 
@@ -166,7 +167,7 @@ async fn page(
         (pages(&address, &here, found["next"].as_str()))
         @if may_change(desk, &list) {
             (show::card(t("Load other entries"), {
-                let form = Form::new(desk, address.clone(), t("Put them in place of these")).again(given, trouble).multipart();
+                let form = Form::new(desk, format!("{address}/load"), t("Put them in place of these")).again(given, trouble).multipart();
                 text(form.field(Field::text("source", t("Where it is from")).value(word(&list["source"])))).show()
             }))
             (Form::new(desk, format!("{address}/remove"), t("Remove the list"))
