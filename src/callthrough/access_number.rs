@@ -288,6 +288,21 @@ mod tests {
         assert_eq!(first(&nowhere), found("+442079460000", Rule::Home), "a wish must pass the filters");
     }
 
+    /// A flood of one tenant's requests takes no number from another: each number is one tenant's (spec: security, T5).
+    #[test]
+    fn another_tenants_numbers_are_never_given() {
+        let other: TenantId = "ten_01jb3k5m7n9p0q1r2s3t4v5w6y".parse().unwrap();
+        let mut inventory = inventory();
+        inventory[3].tenant = other;
+        let ranked = |signals: &Signals| {
+            let groups = rank(&inventory, signals, &[Mode::Pinless, Mode::Code], |_| 0, |_| true);
+            groups.into_iter().flatten().map(|candidate| candidate.number.number.to_string()).collect::<Vec<_>>()
+        };
+        let theirs = Signals { wish: "+442079460000".parse().ok(), home: country("GB"), ..nobody() };
+        assert!(!ranked(&theirs).contains(&"+442079460000".to_owned()), "wished for, of the home country, and not theirs");
+        assert_eq!(ranked(&Signals { tenant: other, ..theirs }), ["+442079460000", "+442079460000"], "by wish and by home, and no other");
+    }
+
     #[test]
     fn ties_are_broken_in_order() {
         let known = Signals { home: country("US"), last_used: "+15551230000".parse().ok(), ..nobody() };
