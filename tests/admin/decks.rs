@@ -22,7 +22,11 @@ async fn a_file_is_looked_at_and_then_applied() {
     let page = owner.get(&import).await;
     well_formed(&import, &page.text);
     assert!(page.text.contains("Nothing has changed yet") && page.text.contains("Broken lines"), "{}", page.text);
-    for line in ["<td data-label=\"Line\">3</td>", "<td data-label=\"Line\">5</td>", "<td data-label=\"Line\">6</td>"] {
+    for line in [
+        "<td data-label=\"Line\"><div>3</div></td>",
+        "<td data-label=\"Line\"><div>5</div></td>",
+        "<td data-label=\"Line\"><div>6</div></td>",
+    ] {
         assert!(page.text.contains(line), "{line} in {}", page.text);
     }
     assert!(owner.get(&deck).await.text.contains("No prices yet"));

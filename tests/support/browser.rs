@@ -304,7 +304,7 @@ impl Browser {
                 let features =
                     json!([{ "name": "prefers-color-scheme", "value": theme }, { "name": "prefers-reduced-motion", "value": "reduce" }]);
                 self.devtools("Emulation.setEmulatedMedia", &json!({ "features": features }));
-                self.checks(&format!("{name} at {width} px, {theme}"));
+                self.checks(&format!("{name} at {width} px, {theme}"), theme != THEMES[0]);
                 let layout = self.devtools("Page.getLayoutMetrics", &json!({}));
                 let tall = layout["cssContentSize"]["height"].as_i64().unwrap_or(height).clamp(height, TALLEST);
                 let clip = json!({ "x": 0, "y": 0, "width": width, "height": tall, "scale": 1 });
@@ -327,15 +327,17 @@ impl Browser {
         }
     }
 
-    fn checks(&mut self, place: &str) {
-        const SAID: &str = "const done = arguments[0]; axe.run({ resultTypes: ['violations'] }).then(result => done(result.violations \
+    /// By another theme only colours differ, so only they are looked at again.
+    fn checks(&mut self, place: &str, colours: bool) {
+        const SAID: &str = "const done = arguments[1], only = arguments[0] ? { runOnly: ['color-contrast'] } : {}; \
+            axe.run({ resultTypes: ['violations'], ...only }).then(result => done(result.violations \
             .filter(one => one.impact === 'serious' || one.impact === 'critical') \
             .map(one => one.id + ' (' + one.impact + '): ' + one.help + ' — ' \
             + one.nodes.slice(0, 3).map(node => node.target.join(' ') + ' ' + node.html.slice(0, 160)).join(' | '))), error => done([String(error)]))";
         if self.run("return typeof axe === 'undefined'", &json!([])) == json!(true) {
             self.run(&checker(), &json!([]));
         }
-        let said = self.post("/execute/async", &json!({ "script": SAID, "args": [] })).unwrap_or_else(|error| json!([error]));
+        let said = self.post("/execute/async", &json!({ "script": SAID, "args": [colours] })).unwrap_or_else(|error| json!([error]));
         for finding in said.as_array().into_iter().flatten() {
             self.findings.push(format!("{place}: {}", finding.as_str().unwrap_or_default()));
         }

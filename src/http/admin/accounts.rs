@@ -69,7 +69,7 @@ async fn list(desk: Desk, Query(asked): Query<BTreeMap<String, String>>) -> Resu
     };
     let actions = html! { @if desk.may(Scope::Money) {
         a.button.primary href="/admin/accounts/new" { (t("Open an account")) }
-    } a.button href="/admin/statements" { (t("Months")) } };
+    } a.button href="/admin/transfers" { (t("Transfers")) } a.button href="/admin/statements" { (t("Months")) } };
     Ok(Page::new(&desk, Section::Accounts, t("Accounts")).actions(actions).show(body))
 }
 
@@ -177,7 +177,14 @@ pub(super) fn entries_table(entries: &Value, reversible: bool) -> Markup {
         ];
         if reversible {
             let way = format!("/admin/accounts/{}/entries/{}/reverse", text("account_id"), text("id"));
-            cells.push(html! { @if text("kind") != "reversal" { a href=(way) { (t("Reverse")) } } });
+            let call = text("cause").split([':', '/']).next().filter(|cause| cause.starts_with("call_"));
+            cells.push(html! {
+                @match (text("kind"), call) {
+                    ("top_up" | "adjustment" | "bonus" | "voucher", _) => a href=(way) { (t("Reverse")) },
+                    ("charge" | "correction", Some(call)) => a href={ "/admin/cdrs/" (call) "/correct" } { (t("Correct")) },
+                    _ => {},
+                }
+            });
         }
         cells
     });
@@ -198,6 +205,7 @@ pub(super) fn cause(entry: &Value) -> Markup {
         Some(cause) if cause.starts_with("call_") => {
             html! { a href={ "/admin/cdrs/" (cause.split([':', '/']).next().unwrap_or(cause)) } { (t("the call")) } }
         }
+        Some(cause) if cause.starts_with("post_") => html! { span title=(cause) { (t("an earlier movement")) } },
         // Who did it: the name to read, the id for whoever points at it.
         Some(cause) if cause.contains(" pers_") || cause.contains(" key_") => {
             html! { span title=(cause) { (cause.split(' ').next().unwrap_or(cause)) } }

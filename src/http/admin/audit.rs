@@ -92,6 +92,11 @@ fn target(value: &Value) -> Markup {
         Some("deck") => "decks",
         Some("pers") => "people",
         Some("ten") => "tenants",
+        Some("trunk") => "trunks",
+        Some("appr") => "approvals",
+        Some("key") => "keys",
+        Some("vbat") => "vouchers",
+        _ if id.starts_with('+') => "access-numbers",
         _ => return show::id(value),
     };
     html! { a href={ "/admin/" (folder) "/" (id) } { code.id { (id) } } }

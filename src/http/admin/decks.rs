@@ -36,6 +36,7 @@ pub(super) fn router() -> Router<House> {
         .route("/admin/decks/{deck_id}/roll-back", post(roll_back))
         .route("/admin/imports/{import_id}", get(held))
         .route("/admin/imports/{import_id}/apply", post(apply))
+        .route("/admin/imports/{import_id}/discard", post(discard))
 }
 
 async fn list(desk: Desk, Query(asked): Query<BTreeMap<String, String>>) -> Result<Response, Trouble> {
@@ -199,7 +200,13 @@ async fn held_page(
         "applying" => (t("The new prices are being written. Until that is done the old ones hold."), progress(id, &import)),
         "rejected" => (t("The file is rejected. Nothing has changed."), rejected(desk, deck, &import, asked)),
         "checked" => {
-            let form = html! { @if desk.may(Scope::Decks) { div.card { (apply_form(desk, id, &import["report"], given, trouble)) } } };
+            let away = || {
+                Form::new(desk, format!("/admin/imports/{id}/discard"), t("Throw it away"))
+                    .field(Field::hidden("deck", deck))
+                    .inline()
+                    .show()
+            };
+            let form = html! { @if desk.may(Scope::Decks) { div.card { (apply_form(desk, id, &import["report"], given, trouble)) p.more { (away()) } } } };
             (t("This is what would change. Nothing has changed yet."), html! { (form) (looked_at(desk, id, &import, asked).await?) })
         }
         _ => {
@@ -313,8 +320,13 @@ fn changes(rows: &Value) -> Markup {
         .show()
 }
 
+/// A moment as browsers write it, in UTC.
+fn moment(form: &Submitted) -> Option<String> {
+    form.get("effective_from").map(|at| if at.len() == 16 { format!("{at}:00Z") } else { format!("{at}Z") })
+}
+
 async fn apply(desk: Desk, Path(id): Path<String>, form: Submitted) -> Result<Response, Trouble> {
-    let at = form.get("effective_from").map(|at| if at.len() == 16 { format!("{at}:00Z") } else { format!("{at}Z") });
+    let at = moment(&form);
     let mut body = json!({ "fingerprint": form.text("fingerprint") });
     if let Some(at) = at {
         body["effective_from"] = json!(at);
@@ -334,4 +346,9 @@ async fn apply(desk: Desk, Path(id): Path<String>, form: Submitted) -> Result<Re
         }
         Err(trouble) => held_page(&desk, &id, &BTreeMap::new(), Some(&form), Some(&trouble)).await,
     }
+}
+
+async fn discard(desk: Desk, Path(id): Path<String>, form: Submitted) -> Result<Response, Trouble> {
+    desk.send(Method::DELETE, &format!("/imports/{}", escaped(&id)), &Value::Null, None).await?;
+    Ok(done(&format!("/admin/decks/{}", escaped(form.text("deck"))), t("The file is thrown away. Nothing has changed.")))
 }

@@ -128,6 +128,12 @@ impl Desk {
         needed.then(|| Redirect::to(&format!("/admin/confirm?next={}", escaped(next))).into_response())
     }
 
+    /// How the browser reaches us, such as `https://ct.example.com`; plain on this machine only.
+    pub fn origin(&self) -> String {
+        let here = ["localhost", "127.", "[::1]"].iter().any(|own| self.host.starts_with(own));
+        format!("{}://{}", if here { "http" } else { "https" }, self.host)
+    }
+
     /// The tenant whose books the reader works in.
     pub async fn tenant(&self) -> Option<Tenant> {
         let mut connection = self.house.state.database.read().await.ok()?;

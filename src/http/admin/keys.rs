@@ -7,7 +7,7 @@ use axum::extract::{Path, Query};
 use axum::http::{Method, StatusCode};
 use axum::response::Response;
 use axum::routing::{get, post};
-use maud::html;
+use maud::{Markup, html};
 use serde_json::{Value, json};
 
 use super::House;
@@ -25,6 +25,7 @@ pub(super) fn router() -> Router<House> {
     Router::new()
         .route("/admin/keys", get(list).post(create))
         .route("/admin/keys/new", get(new))
+        .route("/admin/keys/{key_id}", get(one).post(update))
         .route("/admin/keys/{key_id}/revoke", post(revoke))
 }
 
@@ -44,7 +45,7 @@ async fn list(desk: Desk, Query(asked): Query<BTreeMap<String, String>>) -> Resu
                 .show()
         };
         vec![
-            show::text(&key["name"]),
+            html! { @if live { a href={ "/admin/keys/" (key["id"].as_str().unwrap_or_default()) } { (show::text(&key["name"])) } } @else { (show::text(&key["name"])) } },
             html! { @if live { (show::badge(t("valid"), "good")) } @else { (show::badge(t("revoked"), "plain")) } },
             html! { @if scopes.len() == Scope::ALL.len() { (t("everything")) } @else { (scopes.join(", ")) } },
             show::time(&key["created_at"]),
@@ -97,28 +98,11 @@ async fn new(desk: Desk, Query(asked): Query<BTreeMap<String, String>>) -> Respo
 }
 
 fn new_page(desk: &Desk, operator: bool, given: Option<&Submitted>, trouble: Option<&Trouble>) -> Response {
-    let chosen = given.map_or_else(|| vec!["read"], |form| form.all("scopes"));
-    let wrong = trouble.filter(|trouble| trouble.field.as_deref() == Some("scopes"));
-    let scopes = html! {
-        fieldset aria-describedby="scopes-wrong" {
-            legend { (t("What it may do")) }
-            @for one in Scope::ALL.into_iter().filter(|one| desk.may(*one)) {
-                div.field.check {
-                    input id={ "scope-" (one.code()) } type="checkbox" name="scopes" value=(one.code()) checked[chosen.contains(&one.code())];
-                    label for={ "scope-" (one.code()) } { (scope(one)) }
-                }
-            }
-            p.wrong #scopes-wrong { @if let Some(wrong) = wrong { (wrong.message) } }
-        }
-    };
     let mut form = Form::new(desk, "/admin/keys", t("Make the key"))
         .again(given, trouble)
         .field(Field::text("name", t("Name")).required().hint(t("What uses it, such as the web shop.")))
-        .with(scopes)
-        .field(
-            Field::input("date", "expires_at", t("Holds until"))
-                .hint(t("The first day it no longer holds, in UTC. Empty: until it is revoked.")),
-        );
+        .with(scopes(desk, given.map_or_else(|| vec!["read"], |form| form.all("scopes")), trouble))
+        .field(ends());
     if desk.caller.is_operator() {
         form = form.field(
             Field::choice(
@@ -136,9 +120,61 @@ fn new_page(desk: &Desk, operator: bool, given: Option<&Submitted>, trouble: Opt
     page.show_as(trouble.map_or(StatusCode::OK, |trouble| trouble.status), html! { div.card { (form.show()) } })
 }
 
+/// What a key may do, as boxes.
+fn scopes(desk: &Desk, chosen: Vec<&str>, trouble: Option<&Trouble>) -> Markup {
+    let wrong = trouble.filter(|trouble| trouble.field.as_deref() == Some("scopes"));
+    html! {
+        fieldset aria-describedby="scopes-wrong" {
+            legend { (t("What it may do")) }
+            @for one in Scope::ALL.into_iter().filter(|one| desk.may(*one) || chosen.contains(&one.code())) {
+                div.field.check {
+                    input id={ "scope-" (one.code()) } type="checkbox" name="scopes" value=(one.code()) checked[chosen.contains(&one.code())];
+                    label for={ "scope-" (one.code()) } { (scope(one)) }
+                }
+            }
+            p.wrong #scopes-wrong { @if let Some(wrong) = wrong { (wrong.message) } }
+        }
+    }
+}
+
+fn ends() -> Field {
+    Field::input("date", "expires_at", t("Holds until")).hint(t("The first day it no longer holds, in UTC. Empty: until it is revoked."))
+}
+
+async fn one(desk: Desk, Path(id): Path<String>) -> Result<Response, Trouble> {
+    let key = desk.get(&format!("/keys/{}", escaped(&id))).await?;
+    Ok(desk.confirm_first(&desk.path).unwrap_or_else(|| one_page(&desk, &key, None, None)))
+}
+
+fn one_page(desk: &Desk, key: &Value, given: Option<&Submitted>, trouble: Option<&Trouble>) -> Response {
+    let now = || key["scopes"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let day = key["expires_at"].as_str().and_then(|at| at.get(..10)).unwrap_or_default();
+    let form = Form::new(desk, format!("/admin/keys/{}", key["id"].as_str().unwrap_or_default()), t("Save"))
+        .again(given, trouble)
+        .field(Field::text("name", t("Name")).required().value(key["name"].as_str().unwrap_or_default()))
+        .with(scopes(desk, given.map_or_else(now, |form| form.all("scopes")), trouble))
+        .field(ends().value(day));
+    let page = Page::new(desk, Section::Keys, key["name"].as_str().unwrap_or_default()).under("/admin/keys", t("API keys"));
+    page.show_as(trouble.map_or(StatusCode::OK, |trouble| trouble.status), html! { div.card { (form.show()) } })
+}
+
+async fn update(desk: Desk, Path(id): Path<String>, form: Submitted) -> Result<Response, Trouble> {
+    let path = format!("/keys/{}", escaped(&id));
+    let key = desk.get(&path).await?;
+    let body = json!({ "name": form.text("name"), "scopes": form.all("scopes"), "expires_at": expiry(&form) });
+    match desk.send(Method::PATCH, &path, &body, None).await {
+        Ok(_) => Ok(done("/admin/keys", t("The key is changed."))),
+        Err(trouble) => Ok(one_page(&desk, &key, Some(&form), Some(&trouble))),
+    }
+}
+
+/// The end of a key: the beginning of the day that was chosen.
+fn expiry(form: &Submitted) -> Option<String> {
+    form.get("expires_at").map(|day| format!("{day}T00:00:00Z"))
+}
+
 async fn create(desk: Desk, form: Submitted) -> Response {
-    let expires = form.get("expires_at").map(|day| format!("{day}T00:00:00Z"));
-    let mut body = json!({ "name": form.text("name"), "scopes": form.all("scopes"), "expires_at": expires });
+    let mut body = json!({ "name": form.text("name"), "scopes": form.all("scopes"), "expires_at": expiry(&form) });
     let operator = desk.caller.is_operator() && form.text("operator") != "false";
     if desk.caller.is_operator() {
         body["operator"] = json!(operator);

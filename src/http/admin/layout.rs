@@ -1,9 +1,9 @@
 //! The frame around every page: navigation, who reads it, flash messages, security headers.
 
 use axum::extract::Request;
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{Html, IntoResponse, Redirect, Response};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::desk::{Desk, Trouble};
@@ -250,6 +250,17 @@ pub fn trouble(trouble: &Trouble) -> Response {
         _ => t("That did not work"),
     };
     bare(trouble.status, title, html! { p { (trouble.message) } p { a.button href="/admin" { (t("To the overview")) } } })
+}
+
+/// Forms are sent to addresses that are no pages: whoever asks for one, by loading a page again, comes to the page above it.
+pub async fn page_above(method: Method, uri: Uri) -> Response {
+    match uri.path().rsplit_once('/') {
+        Some((above, _)) if matches!(method, Method::GET | Method::HEAD) => Redirect::to(above).into_response(),
+        _ => {
+            let body = html! { p { (t("Nothing can be sent to this address.")) } p { a.button href="/admin" { (t("To the overview")) } } };
+            bare(StatusCode::METHOD_NOT_ALLOWED, t("Not allowed"), body)
+        }
+    }
 }
 
 /// No page has this address.

@@ -75,6 +75,7 @@ pub fn router(state: State, api: Router) -> Router {
         .merge(books())
         .merge(traffic())
         .route("/admin/{*rest}", any(layout::nothing_here))
+        .method_not_allowed_fallback(layout::page_above)
         // Of routes only: what no page answers is another door's.
         .route_layer(from_fn_with_state(house.clone(), session::enter));
     Router::<House>::new()

@@ -159,14 +159,9 @@ async fn create(desk: Desk, form: Submitted) -> Response {
 /// The link, shown this once.
 fn link_page(desk: &Desk, made: &Value) -> Response {
     let path = made["invitation"]["path"].as_str().unwrap_or_default();
-    let scheme = if desk.host.starts_with("localhost") || desk.host.starts_with("127.") || desk.host.starts_with("[::1]") {
-        "http"
-    } else {
-        "https"
-    };
     let body = html! {
         div.card {
-            (show::secret(t("Give this link to them, by a way that nobody else reads:"), &format!("{scheme}://{}{path}", desk.host)))
+            (show::secret(t("Give this link to them, by a way that nobody else reads:"), &format!("{}{path}", desk.origin())))
             p { (t("It holds until")) " " (show::time(&made["invitation"]["expires_at"])) ". " (t("A newer link makes it void.")) }
             p { a.button href="/admin/people" { (t("To the people")) } }
         }

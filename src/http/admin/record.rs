@@ -77,7 +77,7 @@ fn charge_figure(record: &Value) -> Markup {
     let first = record["charge"]["amount"].as_str().and_then(|amount| amount.parse::<Micros>().ok());
     let now = json!({ "amount": Micros::new(taken).to_string(), "currency": record["charge"]["currency"] });
     match first {
-        Some(first) if first.get() != taken => show::figure(
+        Some(first) if first.get() != taken && record["postings"].as_array().is_some_and(|postings| !postings.is_empty()) => show::figure(
             t("Charge, corrected"),
             show::money(&now),
             html! { (t("before it was corrected")) " " (show::money(&record["charge"])) },
@@ -183,7 +183,8 @@ pub(super) fn kind(word: &str) -> &str {
     }
 }
 
-fn book(word: &str) -> &str {
+/// A book, in words.
+pub(super) fn book(word: &str) -> &str {
     match word {
         "subscriber" => t("Subscriber"),
         "revenue_voice" => t("Revenue, voice"),
@@ -193,6 +194,7 @@ fn book(word: &str) -> &str {
         "carrier_cost" => t("Carrier cost"),
         "carrier_payable" => t("Owed to carriers"),
         "fx" => t("Exchange"),
+        "transit" => t("On the way between accounts"),
         other => other,
     }
 }

@@ -13,6 +13,7 @@ use super::House;
 use super::accounts::{cause, entries_table, movement};
 use super::desk::{Desk, Trouble, escaped, query};
 use super::layout::{Page, Section};
+use super::record::book;
 use super::show;
 use super::table::{Table, pages};
 use super::text::t;
@@ -147,8 +148,12 @@ async fn all(desk: Desk, Path(month): Path<String>, Query(asked): Query<BTreeMap
     let after = asked.get("after").map(String::as_str).unwrap_or_default();
     let found = desk.get(&format!("/statements/{}{}", escaped(&month), query([("after", after)]))).await?;
     let here = format!("/admin/statements/{month}");
+    let books = if after.is_empty() { desk.get(&format!("/books{}", query([("month", month.as_str())]))).await.ok() } else { None };
     let body = html! {
-        @if !found["sums"].is_null() { (show::card(t("What moved"), sums_table(&found["sums"]))) }
+        div.grid.wide {
+            @if !found["sums"].is_null() { (show::card(t("What moved"), sums_table(&found["sums"]))) }
+            @if let Some(books) = &books { (show::card(t("The books"), books_table(books))) }
+        }
         h2 { (t("Movements")) }
         (entries_table(&found, false))
         (pages(&here, &[("after", after)], found["next"].as_str()))
@@ -159,6 +164,20 @@ async fn all(desk: Desk, Path(month): Path<String>, Query(asked): Query<BTreeMap
     };
     let page = Page::new(&desk, Section::Accounts, format!("{} {month}", t("The month"))).under("/admin/accounts", t("Accounts"));
     Ok(page.under("/admin/statements", t("Months")).actions(actions).show(body))
+}
+
+/// Every book with its sum: those of a currency are zero together.
+fn books_table(books: &Value) -> Markup {
+    let rows = books["items"].as_array().into_iter().flatten().map(|sum| {
+        vec![html! { (book(sum["book"].as_str().unwrap_or_default())) }, show::count(&sum["entries"]), show::money(&sum["amount"])]
+    });
+    Table::new(t("The books"))
+        .column(t("Book"))
+        .figures(t("Entries"))
+        .figures(t("Credits less debits"))
+        .empty(t("Nothing moved in this month."))
+        .rows(rows)
+        .show()
 }
 
 async fn all_file(desk: Desk, Path(month): Path<String>) -> Result<Response, Trouble> {

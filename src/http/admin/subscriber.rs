@@ -258,7 +258,7 @@ async fn door(desk: &Desk) -> String {
         Some(tenant) if tenant.id != TenantId::MAIN => format!("/t/{}/callthrough", tenant.slug),
         _ => "/callthrough".to_owned(),
     };
-    format!("https://{}{path}", desk.host)
+    format!("{}{path}", desk.origin())
 }
 
 fn new_secret(door: &str, subscriber: &Value, made: &Value) -> Markup {

@@ -71,7 +71,7 @@ impl Table {
                     tbody {
                         @for row in &self.rows {
                             tr { @for (cell, (heading, align)) in row.iter().zip(&self.columns) {
-                                td data-label=(heading) class=[(*align == Align::End).then_some("end")] { (cell) }
+                                td data-label=(heading) class=[(*align == Align::End).then_some("end")] { div { (cell) } }
                             } }
                         }
                     }

@@ -122,8 +122,8 @@ async fn page(desk: &Desk, id: &str, given: Option<&Submitted>, trouble: Option<
             (show::card(t("The tenant"), html! {
                 (show::facts([
                     (t("State"), show::enabled(&tenant["enabled"])),
-                    (t("Its people sign in at"), html! { code data-copy { "https://" (desk.host) "/admin/sign-in?tenant=" (slug) } }),
-                    (t("Its phones ask at"), html! { code data-copy { "https://" (desk.host) @if slug == "main" { "/callthrough" } @else { "/t/" (slug) "/callthrough" } } }),
+                    (t("Its people sign in at"), html! { code data-copy { (desk.origin()) "/admin/sign-in?tenant=" (slug) } }),
+                    (t("Its phones ask at"), html! { code data-copy { (desk.origin()) @if slug == "main" { "/callthrough" } @else { "/t/" (slug) "/callthrough" } } }),
                     (t("Since"), show::time(&tenant["created_at"])),
                     (t("Id"), show::id(&tenant["id"])),
                 ]))

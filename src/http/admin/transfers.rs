@@ -1,21 +1,60 @@
 //! Money from one account to another.
 
+use std::collections::BTreeMap;
+
 use axum::Router;
-use axum::extract::Path;
+use axum::extract::{Path, Query};
 use axum::http::Method;
 use axum::response::Response;
 use axum::routing::get;
+use maud::html;
 use serde_json::{Value, json};
 
 use super::House;
 use super::accounts::{account, currency, money_page};
-use super::desk::{Desk, Trouble};
+use super::desk::{Desk, Trouble, query};
 use super::form::{Field, Form, Submitted};
+use super::layout::{Page, Section};
 use super::session::done;
+use super::show;
+use super::table::{Table, pages};
 use super::text::t;
 
 pub(super) fn router() -> Router<House> {
-    Router::new().route("/admin/accounts/{account_id}/transfer", get(ask).post(transfer))
+    Router::new().route("/admin/accounts/{account_id}/transfer", get(ask).post(transfer)).route("/admin/transfers", get(list))
+}
+
+async fn list(desk: Desk, Query(asked): Query<BTreeMap<String, String>>) -> Result<Response, Trouble> {
+    let said = |name: &str| asked.get(name).map(|value| value.trim()).unwrap_or_default();
+    let kept = [("account_id", said("account_id")), ("after", said("after"))];
+    let found = desk.get(&format!("/transfers{}", query(kept))).await?;
+    let rows = found["items"].as_array().into_iter().flatten().map(|transfer| {
+        let account = |name: &str| {
+            let id = transfer[name].as_str().unwrap_or_default();
+            html! { a href={ "/admin/accounts/" (id) } { code.id { (id) } } }
+        };
+        vec![
+            show::time(&transfer["at"]),
+            account("from_account_id"),
+            account("to_account_id"),
+            show::money(&transfer["amount"]),
+            show::note(&transfer["reason"]),
+            show::note(&transfer["by"]),
+        ]
+    });
+    let table = Table::new(t("Transfers"))
+        .column(t("When"))
+        .column(t("From account"))
+        .column(t("To account"))
+        .figures(t("Amount"))
+        .column(t("Reason"))
+        .column(t("By"))
+        .empty(t("No transfer yet. Make one from the page of an account."))
+        .rows(rows)
+        .show();
+    let body = html! { (table) (pages("/admin/transfers", &kept, found["next"].as_str())) };
+    let page = Page::new(&desk, Section::Accounts, t("Transfers")).under("/admin/accounts", t("Accounts"));
+    Ok(page.lead(t("Money that went from one account to another, newest first.")).show(body))
 }
 
 fn page(desk: &Desk, account: &Value, given: Option<&Submitted>, trouble: Option<&Trouble>) -> Response {

@@ -23,7 +23,21 @@ const LONGEST: usize = 1000;
 /// Most of the API's answer that is read.
 const ANSWER: usize = 8 << 20;
 /// What the form may say of the file.
-const SAID: [&str; 8] = ["separator", "decimal_mark", "thousands", "rounding", "first_secs", "next_secs", "max_rejects", "prefix_lists"];
+const SAID: [&str; 10] = [
+    "separator",
+    "decimal_mark",
+    "thousands",
+    "rounding",
+    "duration_rounding",
+    "first_secs",
+    "next_secs",
+    "max_rejects",
+    "prefix_lists",
+    "columns",
+];
+
+/// What is seldom said of a file.
+const MORE: [&str; 6] = ["rounding", "duration_rounding", "first_secs", "next_secs", "prefix_lists", "columns"];
 
 /// The form: what the file looks like, and the file.
 /// `said` is what an earlier try said, by the names of the fields.
@@ -35,6 +49,15 @@ pub(super) fn form(desk: &Desk, deck: &str, said: &BTreeMap<String, String>, tro
                 label for=(name) { (label) }
                 p.hint id={ (name) "-hint" } { (hint) }
                 select id=(name) name=(name) aria-describedby={ (name) "-hint" } { @for (value, words) in options { option value=(value) selected[!value.is_empty() && before(name) == *value] { (words) } } }
+            }
+        }
+    };
+    let figure = |name: &str, label: &str, hint: &str| {
+        html! {
+            div.field {
+                label for=(name) { (label) }
+                p.hint id={ (name) "-hint" } { (hint) }
+                input id=(name) name=(name) type="number" min="1" value=(before(name)) aria-describedby={ (name) "-hint" };
             }
         }
     };
@@ -51,6 +74,21 @@ pub(super) fn form(desk: &Desk, deck: &str, said: &BTreeMap<String, String>, tro
                 label for="max_rejects" { (t("Broken lines that may be left out")) }
                 p.hint #max_rejects-hint { (t("More reject the file.")) }
                 input #max_rejects type="number" name="max_rejects" value=(said.get("max_rejects").map_or("0", String::as_str)) min="0" aria-describedby="max_rejects-hint";
+            }
+            details open[MORE.iter().any(|name| !before(name).is_empty())] {
+                summary { (t("More about the file")) }
+                div.fields {
+                    (choice("rounding", t("A charge rounds"), t("To the millionth, once."), &[("", t("up")), ("half_even", t("half to even")), ("down", t("down"))]))
+                    (choice("duration_rounding", t("Started seconds"), t("How talk becomes whole seconds."), &[("", t("count")), ("nearest", t("count from a half on")), ("down", t("do not count"))]))
+                    (figure("first_secs", t("First step"), t("Seconds, where the file says none; 60 if empty.")))
+                    (figure("next_secs", t("Further steps"), t("Seconds, where the file says none; 60 if empty.")))
+                    (choice("prefix_lists", t("Prefixes"), t("What stands in the column of prefixes."), &[("", t("one prefix a line")), ("true", t("lists of prefixes"))]))
+                    div.field {
+                        label for="columns" { (t("Headings")) }
+                        p.hint #columns-hint { (t("Where they are not found: our name and the file's, such as prefix:Code,per_minute:Price.")) }
+                        input #columns name="columns" value=(before("columns")) maxlength="1000" aria-describedby="columns-hint" autocomplete="off";
+                    }
+                }
             }
             div.field {
                 label for="file" { (t("File")) span.required aria-hidden="true" { " *" } }
