@@ -39,6 +39,7 @@ pub(super) fn read(trunk: Arc<Trunk>, invite: &Invite) -> Arrived {
         remote_party: invite.header("Remote-Party-ID"),
         privacy: invite.header("Privacy"),
         diversion: invite.header("Diversion"),
+        identity: invite.header("Identity"),
     });
     let dialled_text = read.dialled.map_or_else(|| printable(&invite.request_uri), |number| number.to_string());
     Arrived {

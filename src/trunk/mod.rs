@@ -6,6 +6,7 @@
 //! The host names of targets are resolved when the picture is taken.
 
 pub mod normalise;
+mod passport;
 pub mod select;
 pub mod settings;
 pub mod store;

@@ -2,6 +2,7 @@
 //!
 //! Header values come as they stood on the wire, without the header's name. What cannot be read counts as not said.
 
+use super::passport;
 use super::settings::{Bare, Format, IdentityHeader, Rule, Settings};
 use crate::types::{Attestation, CallerId, E164};
 
@@ -31,6 +32,8 @@ pub struct Arrival<'a> {
     pub privacy: Option<&'a str>,
     /// The value of the topmost Diversion.
     pub diversion: Option<&'a str>,
+    /// The value of Identity.
+    pub identity: Option<&'a str>,
 }
 
 /// The arriving call, read.
@@ -99,12 +102,16 @@ fn hidden(settings: &Settings, arrival: &Arrival<'_>) -> bool {
 }
 
 /// What the chosen address says, or another one of the same number: carriers put `verstat` into From as well as into
-/// P-Asserted-Identity.
+/// P-Asserted-Identity. Without any, what an Identity header claims that they passed on.
 fn attestation(settings: &Settings, arrival: &Arrival<'_>, number: E164, chosen: &Address<'_>) -> Attestation {
     let others = [IdentityHeader::PAssertedIdentity, IdentityHeader::From];
     let others = others.into_iter().flat_map(|header| identities(settings, arrival, header));
     let same = others.filter(|other| caller_number(settings, other) == Some(number));
-    std::iter::once(chosen.verstat()).chain(same.map(|other| other.verstat())).flatten().next().unwrap_or_default()
+    std::iter::once(chosen.verstat())
+        .chain(same.map(|other| other.verstat()))
+        .flatten()
+        .next()
+        .unwrap_or_else(|| arrival.identity.and_then(|claim| passport::attestation(claim, number)).unwrap_or_default())
 }
 
 fn dialled(settings: &Settings, arrival: &Arrival<'_>) -> Option<E164> {

@@ -136,6 +136,10 @@ impl Core {
                         &[(Name::RetryAfter, BUSY_SECS.to_string())],
                     );
                 }
+                // RFC 3891 §3, RFC 3911 §4: no dialog is ours to give away, least of all one that somebody pays for.
+                if [Name::Replaces, Name::Join].into_iter().any(|name| request.headers(name).next().is_some()) {
+                    return self.reject(socket, source, &request, Status::NO_SUCH_CALL, &[]);
+                }
                 if !self.refuse_short_session(socket, source, &request) {
                     self.new_call(socket, source, request, trunk);
                 }

@@ -219,7 +219,7 @@ fn numbers_are_written_as_the_trunk_wants() {
 proptest::proptest! {
     #[test]
     fn no_text_makes_it_panic(value in "\\PC{0,80}", uri in "[<>\"\\\\;:@,=a-z0-9+% ]{0,60}") {
-        let arrival = Arrival { request_uri: &uri, to: &value, from: &uri, asserted: &[&value, &uri], diversion: Some(&uri), remote_party: Some(&uri), privacy: Some(&value) };
+        let arrival = Arrival { request_uri: &uri, to: &value, from: &uri, asserted: &[&value, &uri], diversion: Some(&uri), remote_party: Some(&uri), privacy: Some(&value), identity: Some(&value) };
         let _ = read(&Settings { diversion: true, identity: vec![IdentityHeader::RemotePartyId, IdentityHeader::PAssertedIdentity, IdentityHeader::From], ..settings("GB") }, &arrival);
     }
 }

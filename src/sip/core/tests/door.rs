@@ -15,6 +15,17 @@ fn answer_to(bench: &mut Bench, from: &str, text: &str) -> Option<u16> {
 }
 
 #[test]
+fn nobody_takes_over_a_call_by_replacing_or_joining_it() {
+    for header in ["Replaces: call1;to-tag=a;from-tag=b", "Join: call1;to-tag=a;from-tag=b"] {
+        let mut bench = Bench::new();
+        bench.answered();
+        let invite = super::bench::invite_text("z9hG4bKtake0001", "other", &format!("{header}\n"), "v=0\n");
+        bench.hear(PEER, &invite);
+        assert_eq!((status(&bench.last()), bench.offers.len()), (481, 1), "{header}");
+    }
+}
+
+#[test]
 fn options_of_a_trunk_tells_what_we_can() {
     let mut bench = Bench::new();
     bench.hear(PEER, &outside("OPTIONS", "z9hG4bKopt00001", ""));
