@@ -118,6 +118,9 @@ pub async fn start_with(config: Config, clock: Clock, random: Random) -> Result<
     rating::store::refresh(&database, &decks, &config.rating, clock.timestamp()).await.map_err(|error| fault(Box::new(error)))?;
     crate::fraud::store::refresh(&database, &config.callthrough.rules).await.map_err(|error| fault(Box::new(error)))?;
     let trunks = Trunks::load(&database, clock.clone()).await.map_err(|error| fault(Box::new(error)))?;
+    let start = clock.timestamp();
+    let expired = database.write(move |tx| Box::pin(crate::callthrough::store::expire(tx, start))).await;
+    expired.map_err(|error| fault(Box::new(error)))?;
     let geoip = GeoIp::open(&config.geoip);
 
     // Both doors are bound before either opens: a busy port stops the start before a call is taken.

@@ -1,6 +1,7 @@
 //! The arriving call: which trunk, who calls, what was dialled, and where it shall go.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::callthrough::{self, Found, Reservation};
 use crate::database::Database;
@@ -8,6 +9,8 @@ use crate::sip::Invite;
 use crate::trunk::{Arrival, Trunk};
 use crate::types::{CallerId, Clock, E164, Refusal};
 
+/// The look into the books may take this long.
+const PATIENCE: Duration = Duration::from_secs(4);
 /// Values of one header that are looked at.
 const MOST_VALUES: usize = 8;
 /// Characters of a dialled "number" that is none, as the record keeps it.
@@ -72,10 +75,11 @@ pub(super) async fn screen(
     caller: E164,
     dialled: E164,
 ) -> Result<Reservation, Refusal> {
-    let found = match database.read().await {
-        Ok(mut connection) => callthrough::store::find(&mut connection, &config, caller, dialled, clock.timestamp()).await,
-        Err(error) => Err(error),
+    let finding = async {
+        let mut connection = database.read().await?;
+        callthrough::store::find(&mut connection, &config, caller, dialled, clock.timestamp()).await
     };
+    let found = tokio::time::timeout(PATIENCE, finding).await.unwrap_or(Err(crate::database::Error::PoolTimedOut));
     match found {
         // Everything is checked again: the destination may have been barred since the request.
         Ok(Found::Pending(reservation)) => {
