@@ -26,6 +26,7 @@ mod readme;
 mod records;
 mod reservations;
 mod scale;
+mod schemathesis;
 mod server;
 mod sipp;
 mod stats;

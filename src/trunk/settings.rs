@@ -246,8 +246,8 @@ impl ExtraHeader {
         if OURS.contains(&self.name.to_ascii_lowercase().as_str()) || self.name.len() == 1 {
             return Some(format!("The header {} is written by the server. Choose another name.", self.name));
         }
-        let is_line = self.value.len() <= 512 && !self.value.chars().any(char::is_control);
-        (!is_line).then(|| format!("Write the value of {} on one line of at most 512 bytes.", self.name))
+        let is_line = self.value.chars().count() <= 512 && !self.value.chars().any(char::is_control);
+        (!is_line).then(|| format!("Write the value of {} on one line of at most 512 characters.", self.name))
     }
 }
 
