@@ -154,7 +154,7 @@ async fn what_was_refused_before_any_work_leaves_the_key_free() {
     }
     let usd = json!({ "amount": { "amount": "1.00", "currency": "USD" }, "payment": "pay_1" });
     let answer = door.send("POST", &format!("{account}/top_up"), &[("Idempotency-Key", "key")], Some(&usd)).await;
-    assert_eq!((answer.status, &answer.body["field"]), (400, &json!("amount.currency")));
+    assert_eq!((answer.status, &answer.body["field"]), (422, &json!("amount.currency")));
     let nobody = top_up(&door, "/accounts/acct_01jb3k5m7n9p0q1r2s3t4v5w6y", "key", "1.00").await;
     assert_eq!(nobody.status, 404);
     assert_eq!(top_up(&door, &account, "key", "1.00").await.status, 201);
