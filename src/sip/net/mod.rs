@@ -65,3 +65,6 @@ fn listen(address: SocketAddr, kind: &str, key: &str) -> io::Result<TcpListener>
         io::Error::new(error.kind(), format!("cannot listen on {address} ({kind}): {error}; choose another address in {key}"))
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,8 +25,8 @@ impl Table {
 }
 
 impl Dns for Table {
-    fn naptr<'a>(&'a self, _: &'a str) -> Asking<'a, Naptr> {
-        self.answer(self.naptr.clone())
+    fn naptr<'a>(&'a self, name: &'a str) -> Asking<'a, Naptr> {
+        self.answer(if name == "example.com" { self.naptr.clone() } else { Vec::new() })
     }
 
     fn srv<'a>(&'a self, name: &'a str) -> Asking<'a, Srv> {
