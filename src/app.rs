@@ -21,10 +21,10 @@ use crate::geoip::{GeoIp, GeoIpError};
 use crate::http::softphone::{Door, House};
 use crate::http::{self, TlsError, softphone};
 use crate::jobs::{self, Watch};
-use crate::media::{Engine, Homes};
+use crate::media::{Engine, Homes, Library, PromptError};
 use crate::people::invitation;
 use crate::rating;
-use crate::sip::{Endpoint, Resolver};
+use crate::sip::Endpoint;
 use crate::subscriber::credential::Sealer;
 use crate::trunk::Trunks;
 use crate::types::{Clock, Random};
@@ -70,12 +70,12 @@ pub enum StartError {
     /// The certificates.
     #[error("http.tls_certificate, http.tls_key: {0}")]
     Tls(#[from] TlsError),
-    /// The certificates of the SIP door.
-    #[error("sip.tls: {0}")]
-    SipTls(#[from] crate::sip::TlsError),
     /// The GeoIP file.
     #[error("geoip.file: {0}")]
     GeoIp(#[from] GeoIpError),
+    /// A prompt of the operator's.
+    #[error(transparent)]
+    Prompt(#[from] PromptError),
     /// An address is taken or not ours.
     #[error("{key} = \"{address}\": {source}. Stop whoever has the port, or configure another one")]
     Listen {
@@ -120,11 +120,7 @@ pub async fn start_with(config: Config, clock: Clock, random: Random) -> Result<
     let decks = rating::Decks::default();
     rating::store::refresh(&database, &decks, &config.rating, clock.timestamp()).await.map_err(|error| fault(Box::new(error)))?;
     crate::fraud::store::refresh(&database, &config.callthrough.rules).await.map_err(|error| fault(Box::new(error)))?;
-    let resolver = Resolver::by_servers(&config.sip.dns, clock.clone());
-    let trunks = Trunks::load_with(&database, clock.clone(), resolver.clone()).await.map_err(|error| fault(Box::new(error)))?;
-    let start = clock.timestamp();
-    let expired = database.write(move |tx| Box::pin(crate::callthrough::store::expire(tx, start))).await;
-    expired.map_err(|error| fault(Box::new(error)))?;
+    let trunks = Trunks::load(&database, clock.clone()).await.map_err(|error| fault(Box::new(error)))?;
     let geoip = GeoIp::open(&config.geoip);
 
     // Both doors are bound before either opens: a busy port stops the start before a call is taken.
@@ -132,7 +128,7 @@ pub async fn start_with(config: Config, clock: Clock, random: Random) -> Result<
     let listener = TcpListener::bind(config.http.listen).await.map_err(busy)?;
     let http_addr = listener.local_addr().map_err(busy)?;
     let certificates = config.http.certificates()?;
-    let (endpoint, incoming) = Endpoint::start_with(config.sip.clone(), clock.clone(), random.clone(), resolver)
+    let (endpoint, incoming) = Endpoint::start(config.sip.clone(), clock.clone(), random.clone())
         .await
         .map_err(|source| StartError::Listen { key: "sip.listen", address: format!("{:?}", config.sip.listen), source })?;
     let sip_addr = *endpoint.local_addresses().first().ok_or(StartError::NoSip)?;
@@ -148,7 +144,7 @@ pub async fn start_with(config: Config, clock: Clock, random: Random) -> Result<
         database: database.clone(),
         books: books.clone(),
         trunks: trunks.clone(),
-        media: Engine::new(&config.media, homes, clock.clone(), random.clone()),
+        media: Engine::new(&config.media, homes, clock.clone(), random.clone())?,
         endpoint,
         incoming,
         advertise: config.sip.advertise.clone(),
@@ -225,10 +221,10 @@ pub fn make_data_dir(path: &Path) -> Result<(), StartError> {
 /// What can be said about the settings without starting: files are there and sound, secrets are secret.
 pub fn check(config: &Config) -> Result<(), StartError> {
     config.http.certificates()?;
-    Endpoint::check(&config.sip)?;
     if let Some(file) = &config.geoip.file {
         GeoIp::check(file)?;
     }
+    Library::open(config.media.prompts.as_deref())?;
     match read_secret(&config.master_key()) {
         Ok(bytes) => drop(Sealer::from_key_file(&bytes).map_err(|error| wrong_key(config, error.to_string()))?),
         Err(ReadSecret::Missing) => {}

@@ -173,6 +173,8 @@ impl Config {
             ("calls.silence_secs", self.calls.silence_secs, 1, 60),
             ("calls.ring_secs", self.calls.ring_secs, 1, 3600),
             ("calls.longest_call_secs", self.calls.longest_call_secs, 1, 86_400),
+            ("media.first_port", self.media.first_port.into(), 1024, 65_532),
+            ("media.last_port", self.media.last_port.into(), u32::from(self.media.first_port).saturating_add(3), 65_535),
         ];
         let (key, value, least, most) = bounds.into_iter().find(|(_, value, least, most)| value < least || value > most)?;
         Some(format!("{key} = {value}: choose {least} to {most}"))
@@ -232,6 +234,9 @@ impl Config {
                 "http.listen = \"{}\" without TLS: API keys and secrets pass in clear unless a proxy in front encrypts them",
                 self.http.listen
             ));
+        }
+        if self.media.relay == media::Carrier::Bypass {
+            lines.push("media.relay = \"bypass\": silence is not noticed, nobody can key in a code, and the record tells no loss".into());
         }
         if self.callthrough.destinations.allow_high_risk {
             lines.push("callthrough.destinations.allow_high_risk: premium, shared-cost and satellite numbers may be called".into());

@@ -1,16 +1,15 @@
 //! The arriving call: which trunk, who calls, what was dialled, and where it shall go.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use crate::callthrough::{self, Found, Reservation};
-use crate::database::Database;
+use super::Board;
+use crate::callthrough::{self, Found, Mode, Reservation};
+use crate::media::Language;
 use crate::sip::Invite;
+use crate::subscriber;
 use crate::trunk::{Arrival, Trunk};
-use crate::types::{CallerId, Clock, E164, Refusal};
+use crate::types::{CallerId, Country, E164, Refusal, Timestamp};
 
-/// The look into the books may take this long.
-const PATIENCE: Duration = Duration::from_secs(4);
 /// Values of one header that are looked at.
 const MOST_VALUES: usize = 8;
 /// Characters of a dialled "number" that is none, as the record keeps it.
@@ -57,46 +56,90 @@ pub(super) fn read(trunk: Arc<Trunk>, invite: &Invite) -> Arrived {
 }
 
 /// What can be said from the INVITE alone, before any look into the books.
-pub(super) fn admit(arrived: &Arrived) -> Result<(E164, E164), Refusal> {
+pub(super) fn admit(arrived: &Arrived) -> Result<(Result<E164, Refusal>, E164), Refusal> {
     let dialled = arrived.dialled.ok_or(Refusal::NoSuchNumber)?;
     if !arrived.trunk.settings.brings(dialled) {
         return Err(Refusal::NoReservation);
     }
-    let caller = arrived.caller.number().ok_or(Refusal::CallerWithheld)?;
-    arrived.trunk.settings.attestation.check(arrived.caller)?;
+    let caller = arrived.caller.number().ok_or(Refusal::CallerWithheld);
+    let caller = caller.and_then(|caller| arrived.trunk.settings.attestation.check(arrived.caller).map(|()| caller));
     Ok((caller, dialled))
 }
 
-/// Which reservation this caller and this access number mean. Reads only; the claim comes with the hold.
-pub(super) async fn screen(
-    database: Database,
-    config: Arc<callthrough::Config>,
-    clock: Clock,
-    caller: E164,
-    dialled: E164,
-) -> Result<Reservation, Refusal> {
-    let finding = async {
-        let mut connection = database.read().await?;
-        callthrough::store::find(&mut connection, &config, caller, dialled, clock.timestamp()).await
+/// What the product rules found.
+#[derive(Debug)]
+pub(super) enum Looked {
+    /// Whose call it is.
+    Found(Reservation),
+    /// The numbers alone do not tell, but the caller may key in a code: one of this country, most likely.
+    Ask(Country),
+}
+
+/// Which reservation a call means, by its numbers; `speaks` says whether it could be asked for a code.
+pub(super) async fn look(board: &Board, caller: Result<E164, Refusal>, dialled: E164, speaks: bool) -> Result<Looked, Refusal> {
+    let found = match caller {
+        Ok(caller) => screen(board, caller, dialled).await,
+        Err(refusal) => Err(refusal),
     };
-    let found = tokio::time::timeout(PATIENCE, finding).await.unwrap_or(Err(crate::database::Error::PoolTimedOut));
+    match found {
+        Ok(reservation) => Ok(Looked::Found(reservation)),
+        Err(refusal @ (Refusal::NoReservation | Refusal::ReservationExpired | Refusal::CallerWithheld | Refusal::CallerUnverified))
+            if speaks =>
+        {
+            let number = match board.database.read().await {
+                Ok(mut connection) => callthrough::store::get_access_number(&mut connection, dialled).await,
+                Err(error) => Err(error),
+            };
+            match number.map_err(|error| books_down(&error))? {
+                Some(number) if number.settings.modes.contains(&Mode::Code) => Ok(Looked::Ask(number.country)),
+                _ => Err(refusal),
+            }
+        }
+        Err(refusal) => Err(refusal),
+    }
+}
+
+/// Which reservation a code means that was keyed in, and the language of whoever made it.
+pub(super) async fn look_up(board: &Board, code: &str, dialled: E164) -> Result<(Reservation, Option<Language>), Refusal> {
+    let fault = |error| books_down(&error);
+    let mut connection = board.database.read().await.map_err(fault)?;
+    let now = board.clock.timestamp();
+    let found = callthrough::store::find_code(&mut connection, &board.callthrough, code, dialled, now).await;
+    let reservation = judge(&board.callthrough, found, now)?;
+    let subscriber = subscriber::store::get(&mut connection, reservation.subscriber).await.map_err(fault)?;
+    Ok((reservation, subscriber.and_then(|subscriber| Language::of_locale(&subscriber.locale))))
+}
+
+fn books_down(error: &sqlx::Error) -> Refusal {
+    tracing::error!(%error, "the books cannot be read, so a call is refused; check the database");
+    Refusal::BooksDown
+}
+
+/// Which reservation this caller and this access number mean. Reads only; the claim comes with the hold.
+async fn screen(board: &Board, caller: E164, dialled: E164) -> Result<Reservation, Refusal> {
+    let now = board.clock.timestamp();
+    let found = match board.database.read().await {
+        Ok(mut connection) => callthrough::store::find(&mut connection, &board.callthrough, caller, dialled, now).await,
+        Err(error) => Err(error),
+    };
+    judge(&board.callthrough, found, now)
+}
+
+fn judge(config: &callthrough::Config, found: Result<Found, sqlx::Error>, now: Timestamp) -> Result<Reservation, Refusal> {
     match found {
         // Everything is checked again: the destination may have been barred since the request.
         Ok(Found::Pending(reservation)) => {
             let places: Vec<_> = reservation.places.iter().copied().chain(reservation.access_number.country()).collect();
             let judged = config.may_call(reservation.tenant, reservation.destination, &places);
             judged
-                .inspect_err(|refusal| config.rules.refused(reservation.tenant, reservation.subscriber, *refusal, clock.timestamp()))
+                .inspect_err(|refusal| config.rules.refused(reservation.tenant, reservation.subscriber, *refusal, now))
                 .map(|()| reservation)
         }
         Ok(Found::Cooling(_)) => Err(Refusal::CoolingDown),
         Ok(Found::Expired(_)) => Err(Refusal::ReservationExpired),
         Ok(Found::Used(_)) => Err(Refusal::ReservationUsed),
         Ok(Found::None) => Err(Refusal::NoReservation),
-        Err(error) => {
-            tracing::error!(%error, "the books cannot be read, so a call is refused; check the database");
-            Err(Refusal::BooksDown)
-        }
+        Err(error) => Err(books_down(&error)),
     }
 }
 

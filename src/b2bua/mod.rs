@@ -9,6 +9,7 @@
 
 pub mod books;
 mod early;
+mod guess;
 mod handle;
 mod incoming;
 mod outgoing;
@@ -71,6 +72,7 @@ struct Board {
     media: Engine,
     endpoint: Endpoint,
     hosts: outgoing::Hosts,
+    guesses: guess::Guesses,
     handle: Handle,
     clock: Clock,
     random: Random,
@@ -83,7 +85,20 @@ pub async fn start(wiring: Wiring) -> Handle {
     let handle = Handle::new(config.max_calls);
     let hosts = outgoing::Hosts { advertise, local: endpoint.local_addresses().to_vec() };
     let callthrough = Arc::new(callthrough);
-    let board = Board { config, callthrough, database, books, trunks, media, endpoint, hosts, handle: handle.clone(), clock, random };
+    let board = Board {
+        config,
+        callthrough,
+        database,
+        books,
+        trunks,
+        media,
+        endpoint,
+        hosts,
+        guesses: guess::Guesses::default(),
+        handle: handle.clone(),
+        clock,
+        random,
+    };
     tokio::spawn(take_calls(Arc::new(board), incoming));
     handle
 }

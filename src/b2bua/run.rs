@@ -3,6 +3,7 @@
 mod hear;
 mod orders;
 mod sound;
+mod speak;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -12,12 +13,13 @@ use std::time::Duration;
 use super::books::Cost;
 use super::early::Early;
 use super::handle::Entry;
-use super::incoming::Arrived;
+use super::incoming::{Arrived, Looked};
 use super::relay::Relay;
 use super::response::Said;
 use super::{Board, LiveCall, incoming};
 use crate::call::{Call, Fact, Grant, Limits, Order, Timer};
 use crate::callthrough::Reservation;
+use crate::media::Language;
 use crate::rating::Quote;
 use crate::sip::{Body, EarlyDialogId, Hop, Incoming, Leg, Reason};
 use crate::trunk::{Slot, Trunk};
@@ -58,7 +60,8 @@ enum Then {
 
 /// What the books, or the look before them, answered.
 enum Answered {
-    Screened(Result<Reservation, Refusal>),
+    Screened(Result<incoming::Looked, Refusal>),
+    Found(Result<(Reservation, Option<Language>), Refusal>),
     Authorised(Result<super::books::Authorised, Refusal>),
     Extended(Option<Grant>),
     Written,
@@ -143,6 +146,8 @@ struct Running {
     relay: Relay,
     /// Our part in the sound, if it does not find its own way.
     sound: Option<Box<crate::media::Session>>,
+    /// We speak with A, because its digits must tell whose call it is.
+    spoken: Option<Box<speak::Spoken>>,
     /// A's early dialog that was answered, or is about to be.
     confirmed: EarlyDialogId,
     /// B's 200 carried the offer: A's ACK brings the answer.
@@ -151,7 +156,7 @@ struct Running {
     parting: Option<Reason>,
     /// What A heard, or what B's leg ended with.
     sip_status: Option<u16>,
-    timers: [Option<Moment>; Timer::ALL.len()],
+    timers: Box<[Option<Moment>; Timer::ALL.len()]>,
     job: Option<Job>,
     /// Places on both trunks, given back with the call.
     slots: (Option<Slot>, Option<Slot>),
@@ -216,11 +221,12 @@ impl Running {
             funded: Vec::new(),
             relay: Relay::default(),
             sound: None,
+            spoken: None,
             confirmed: EarlyDialogId::FIRST,
             late_offer: false,
             parting: None,
             sip_status: None,
-            timers: [None; Timer::ALL.len()],
+            timers: Box::new([None; Timer::ALL.len()]),
             job: None,
             slots: (slot, None),
             _listed: Listed(board.clone(), id),
@@ -281,20 +287,24 @@ impl Running {
     fn answered(&mut self, answered: Answered) -> Option<Fact> {
         match answered {
             Answered::Written => None,
-            Answered::Screened(Err(refusal)) => Some(Fact::Screened(Err(refusal))),
-            Answered::Screened(Ok(reservation)) => {
-                let destination = reservation.destination;
-                let mut facts = self.entry.facts();
-                facts.subscriber = Some(reservation.subscriber);
-                facts.tenant = Some(reservation.tenant);
-                facts.destination = Some(destination);
-                drop(facts);
-                self.reservation = Some(Box::new(reservation));
-                Some(Fact::Screened(Ok(destination)))
+            Answered::Screened(Err(refusal)) | Answered::Found(Err(refusal)) => Some(Fact::Screened(Err(refusal))),
+            Answered::Screened(Ok(Looked::Ask(country))) => {
+                self.spoken = Some(Box::new(speak::Spoken { language: Language::of_country(country), ..speak::Spoken::default() }));
+                Some(Fact::ToCollect)
+            }
+            Answered::Screened(Ok(Looked::Found(reservation))) => Some(self.found(reservation)),
+            Answered::Found(Ok((reservation, language))) => {
+                if let (Some(spoken), Some(language)) = (&mut self.spoken, language) {
+                    spoken.language = language;
+                }
+                Some(self.found(reservation))
             }
             Answered::Authorised(Err(refusal)) => Some(Fact::Declined(refusal)),
             Answered::Authorised(Ok(authorised)) => {
                 self.late = authorised.late;
+                if let Some(spoken) = &mut self.spoken {
+                    spoken.low = authorised.low;
+                }
                 self.leave_out(authorised.costs);
                 self.note_funded(&authorised.grant);
                 Some(Fact::Authorised { grant: authorised.grant, longest: authorised.longest })
@@ -308,6 +318,18 @@ impl Running {
                 Some(Fact::Extended(grant))
             }
         }
+    }
+
+    /// It is known whose call it is and where it goes.
+    fn found(&mut self, reservation: Reservation) -> Fact {
+        let destination = reservation.destination;
+        let mut facts = self.entry.facts();
+        facts.subscriber = Some(reservation.subscriber);
+        facts.tenant = Some(reservation.tenant);
+        facts.destination = Some(destination);
+        drop(facts);
+        self.reservation = Some(Box::new(reservation));
+        Fact::Screened(Ok(destination))
     }
 
     /// Leaves out the trunks that would carry the call at a loss, and keeps what the others take.

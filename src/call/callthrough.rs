@@ -2,10 +2,14 @@ use std::time::Duration;
 
 use crate::types::{E164, Moment, Refusal, Side};
 
-use super::{CallEvent, CallRecord, Cause, Fact, Grant, Order, Progress, State, Timer};
+use super::{CallEvent, CallRecord, Cause, Fact, Grant, Order, Progress, Prompt, State, Timer};
 
 /// Trunks one call may try: a longer list is cut, so that no call runs for ever.
 const MOST_TRIES: u8 = 8;
+/// So long before the money ends, A hears a tone.
+const WARNING: Duration = Duration::from_secs(30);
+/// A tone sooner after the answer, or after the alarm before, than this tells nothing new.
+const LEAST_BEFORE_WARNING: Duration = Duration::from_secs(5);
 /// Below this much remaining time there is no point in asking for more money.
 const LEAST_EXTEND: Duration = Duration::from_millis(500);
 
@@ -40,17 +44,19 @@ impl Default for Limits {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Call {
     limits: Limits,
-    state: State,
+    pub(super) state: State,
     began: Moment,
     progressed: Option<Moment>,
     destination: Option<E164>,
     tried: u8,
+    /// We have answered A ourselves, to speak with it.
+    pub(super) spoken_to: bool,
 }
 
 impl Call {
     /// A call has arrived from A: the machine and its first orders.
     pub fn arrived(now: Moment, limits: Limits) -> (Self, Vec<Order>) {
-        let call = Self { limits, state: State::Screening, began: now, progressed: None, destination: None, tried: 0 };
+        let call = Self { limits, state: State::Screening, began: now, progressed: None, destination: None, tried: 0, spoken_to: false };
         (call, vec![Order::Arm(Timer::Setup, limits.setup), Order::Screen])
     }
 
@@ -72,6 +78,23 @@ impl Call {
             (S::Screening, F::HungUp(A, cause)) => self.end(now, None, cause, Some(A)),
             (S::Screening, F::Fired(Timer::Setup)) => self.end(now, None, Cause::SetupTimeout, None),
             (S::Screening, F::Stopped(cause)) => self.end(now, None, cause, None),
+
+            (S::Screening, F::ToCollect) => self.ask_for_digits(),
+
+            // Whose call it is only its digits can tell.
+            (S::Collecting { digits, tries }, F::Pressed(A, digit)) => self.press(now, digits, tries, digit),
+            (S::Collecting { tries, .. }, F::Fired(Timer::Digits)) => self.wrong(now, tries),
+            (S::Checking { .. }, F::Screened(Ok(destination))) => self.authorise(destination),
+            (S::Checking { tries }, F::Screened(Err(Refusal::NoReservation | Refusal::ReservationExpired))) => self.wrong(now, tries),
+            (S::Checking { .. }, F::Screened(Err(refusal))) => self.refuse(now, None, refusal),
+            (S::Collecting { .. } | S::Checking { .. }, F::HungUp(A, cause)) => self.end(now, None, cause, Some(A)),
+            (S::Collecting { .. } | S::Checking { .. }, F::Fired(Timer::Setup)) => self.end(now, None, Cause::SetupTimeout, None),
+            (S::Collecting { .. } | S::Checking { .. }, F::Stopped(cause)) => self.end(now, None, cause, None),
+
+            // A is told why not.
+            (S::Parting { grant, refusal }, F::Played(A) | F::Fired(Timer::Parting)) => self.end(now, grant, Cause::Refused(refusal), None),
+            (S::Parting { grant, refusal }, F::HungUp(A, _)) => self.end(now, grant, Cause::Refused(refusal), Some(A)),
+            (S::Parting { grant, .. }, F::Stopped(cause)) => self.end(now, grant, cause, None),
 
             // The books. Until they answer a hold may exist, so the record waits for them.
             (S::Authorising { .. }, F::Authorised { grant, longest }) => self.accept(grant, longest),
@@ -95,7 +118,10 @@ impl Call {
             // They talk.
             (S::Connected { .. }, F::Fired(Timer::ExtendAt)) => vec![Order::Extend],
             (S::Connected { answered_at, grant }, F::Extended(more)) => self.extend(now, answered_at, grant, more),
-            (S::Connected { answered_at, grant }, F::NotExtended) => Self::ask_again(now, answered_at, grant),
+            (S::Connected { answered_at, grant }, F::NotExtended) => {
+                Self::ask_again(now, answered_at, grant).into_iter().chain(Self::warning(now, answered_at, grant)).collect()
+            }
+            (S::Connected { answered_at, grant }, F::Fired(Timer::Warning)) => Self::warn_or_wait(now, answered_at, grant),
             (S::Connected { grant, .. }, F::Fired(Timer::CreditLimit)) => self.end(now, Some(grant), Cause::CreditExhausted, None),
             (S::Connected { grant, .. }, F::Fired(Timer::LongestCall)) => self.end(now, Some(grant), Cause::LongestCall, None),
             // A's CANCEL crossed B's answer and won: A heard 487 and never our 200, so nobody talked and nobody pays.
@@ -120,6 +146,15 @@ impl Call {
             (S::Ringing { .. }, F::Fired(Timer::Silence)) | (S::Dialling { .. }, F::Fired(Timer::Ring)) => vec![],
             (S::Connected { .. }, F::Fired(Timer::Setup | Timer::Silence | Timer::Ring)) => vec![],
 
+            (S::Collecting { .. } | S::Checking { .. } | S::Authorising { .. }, F::Played(_)) => vec![],
+            (S::Dialling { .. } | S::Ringing { .. } | S::Connected { .. } | S::Ending { .. } | S::Ended, F::Played(_)) => vec![],
+            (S::Checking { .. } | S::Authorising { .. } | S::Dialling { .. } | S::Ringing { .. }, F::Pressed(..)) => vec![],
+            (S::Connected { .. } | S::Parting { .. } | S::Ending { .. } | S::Ended, F::Pressed(..)) => vec![],
+            (S::Collecting { .. }, F::Pressed(B, _)) => vec![],
+            (S::Parting { .. }, F::Fired(Timer::Setup | Timer::Silence | Timer::Ring | Timer::Digits)) => vec![],
+            (S::Checking { .. } | S::Authorising { .. } | S::Dialling { .. } | S::Ringing { .. }, F::Fired(Timer::Digits)) => vec![],
+            (S::Parting { .. }, F::Progressed(..) | F::Answered(_) | F::Refused(..) | F::HungUp(B, _) | F::NoTrunkLeft) => vec![],
+
             // Cannot happen: nobody was asked, or the side is the wrong one. Nothing is done.
             (S::Screening, F::Authorised { .. } | F::Declined(_) | F::Extended(_) | F::NotExtended | F::NoTrunkLeft) => vec![],
             (S::Screening | S::Authorising { .. }, F::Progressed(..) | F::Answered(_) | F::Refused(..) | F::HungUp(B, _)) => vec![],
@@ -127,6 +162,25 @@ impl Call {
             (S::Dialling { .. } | S::Ringing { .. } | S::Connected { .. }, F::Screened(_) | F::Authorised { .. } | F::Declined(_)) => {
                 vec![]
             }
+            (S::Screening, F::Pressed(..) | F::Played(_)) => vec![],
+            (S::Collecting { .. } | S::Checking { .. } | S::Parting { .. } | S::Authorising { .. }, F::ToCollect) => vec![],
+            (S::Dialling { .. } | S::Ringing { .. } | S::Connected { .. } | S::Ending { .. } | S::Ended, F::ToCollect) => vec![],
+            (S::Collecting { .. } | S::Parting { .. }, F::Screened(_)) => vec![],
+            (S::Collecting { .. } | S::Checking { .. } | S::Parting { .. }, F::Authorised { .. } | F::Declined(_) | F::Extended(_)) => {
+                vec![]
+            }
+            (S::Collecting { .. } | S::Checking { .. } | S::Parting { .. }, F::NotExtended | F::Unheard(_)) => vec![],
+            (S::Collecting { .. } | S::Checking { .. }, F::Progressed(..) | F::Answered(_) | F::Refused(..) | F::HungUp(B, _)) => vec![],
+            (S::Collecting { .. } | S::Checking { .. }, F::NoTrunkLeft) => vec![],
+            (S::Parting { .. }, F::Played(B)) => vec![],
+            (
+                S::Collecting { .. } | S::Checking { .. } | S::Parting { .. },
+                F::Fired(Timer::ExtendAt | Timer::CreditLimit | Timer::LongestCall | Timer::Grace | Timer::Warning),
+            )
+            | (S::Collecting { .. } | S::Checking { .. }, F::Fired(Timer::Silence | Timer::Ring | Timer::Parting)) => vec![],
+            (S::Screening | S::Authorising { .. } | S::Dialling { .. } | S::Ringing { .. }, F::Fired(Timer::Parting | Timer::Warning))
+            | (S::Screening, F::Fired(Timer::Digits))
+            | (S::Connected { .. }, F::Fired(Timer::Digits | Timer::Parting)) => vec![],
             (S::Dialling { .. } | S::Ringing { .. }, F::Extended(_) | F::NotExtended | F::Unheard(_)) => vec![],
             (S::Screening | S::Authorising { .. }, F::Unheard(_)) => vec![],
             (S::Dialling { .. } | S::Ringing { .. } | S::Connected { .. }, F::Progressed(A, _) | F::Answered(A) | F::Refused(A, _)) => {
@@ -153,6 +207,9 @@ impl Call {
     fn accept(&mut self, grant: Grant, longest: Duration) -> Vec<Order> {
         self.limits.longest = self.limits.longest.min(longest);
         let mut orders = vec![Order::Tell(CallEvent::Accepted)];
+        if self.spoken_to {
+            orders.push(Order::Play(Side::A, Prompt::Standing(grant)));
+        }
         orders.extend(self.dial(grant));
         orders
     }
@@ -173,6 +230,11 @@ impl Call {
         self.state = State::Ringing { grant };
         match progress {
             Progress::Trying => {}
+            // Who was answered cannot be told by signals any more.
+            Progress::Ringing if self.spoken_to => {
+                orders.extend([Order::Play(Side::A, Prompt::Ringing), Order::Tell(CallEvent::Ringing(Side::B))]);
+            }
+            Progress::EarlyMedia if self.spoken_to => {}
             Progress::Ringing => orders.extend([Order::Progress(Side::A, progress), Order::Tell(CallEvent::Ringing(Side::B))]),
             Progress::EarlyMedia => orders.push(Order::Progress(Side::A, progress)),
         }
@@ -182,19 +244,34 @@ impl Call {
     /// The limit is armed before the answer is passed on: a timer set too late is a call nobody pays for.
     fn connect(&mut self, now: Moment, grant: Grant) -> Vec<Order> {
         self.state = State::Connected { answered_at: now, grant };
-        vec![
+        let pick_up = if self.spoken_to { Order::Hush(Side::A) } else { Order::Answer(Side::A) };
+        let warning = Self::warning(now, now, grant).filter(|_| !grant.more);
+        let mut orders = vec![
             Order::Arm(Timer::CreditLimit, grant.funded),
             Order::Arm(Timer::LongestCall, self.limits.longest),
             Order::Arm(Timer::ExtendAt, grant.funded / 2),
             Order::Disarm(Timer::Setup),
             Order::Disarm(Timer::Silence),
             Order::Disarm(Timer::Ring),
-            Order::Answer(Side::A),
+            pick_up,
             Order::Bridge,
             Order::Tell(CallEvent::Connected(Side::B)),
             Order::Tell(CallEvent::Connected(Side::A)),
             Order::Tell(CallEvent::Bridged),
-        ]
+        ];
+        orders.extend(warning);
+        orders
+    }
+
+    /// A tone shortly before the money ends, as long as there is time for it.
+    fn warning(now: Moment, answered_at: Moment, grant: Grant) -> Option<Order> {
+        let before = remaining(now, answered_at, grant).checked_sub(WARNING).filter(|before| *before > LEAST_BEFORE_WARNING)?;
+        Some(Order::Arm(Timer::Warning, before))
+    }
+
+    /// Money that came after the alarm was set moves it on.
+    fn warn_or_wait(now: Moment, answered_at: Moment, grant: Grant) -> Vec<Order> {
+        Self::warning(now, answered_at, grant).map_or_else(|| vec![Order::Play(Side::A, Prompt::Warning)], |later| vec![later])
     }
 
     fn try_next(&mut self, now: Moment, grant: Grant, cause: Cause) -> Vec<Order> {
@@ -221,6 +298,7 @@ impl Call {
         self.state = State::Connected { answered_at, grant };
         let mut orders = vec![Order::Arm(Timer::CreditLimit, remaining(now, answered_at, grant))];
         orders.extend(Self::ask_again(now, answered_at, grant));
+        orders.extend(Self::warning(now, answered_at, grant).filter(|_| !grant.more));
         orders
     }
 
@@ -230,7 +308,10 @@ impl Call {
         if half < LEAST_EXTEND { vec![] } else { vec![Order::Arm(Timer::ExtendAt, half)] }
     }
 
-    fn refuse(&mut self, now: Moment, grant: Option<Grant>, refusal: Refusal) -> Vec<Order> {
+    pub(super) fn refuse(&mut self, now: Moment, grant: Option<Grant>, refusal: Refusal) -> Vec<Order> {
+        if self.spoken_to {
+            return self.part(grant, refusal);
+        }
         let mut orders = vec![Order::Refuse(Side::A, refusal)];
         orders.extend(self.close(now, grant, Cause::Refused(refusal), None));
         orders

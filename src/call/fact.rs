@@ -1,4 +1,4 @@
-use crate::types::{E164, HoldId, Refusal, Side};
+use crate::types::{Digit, E164, HoldId, Refusal, Side};
 use std::time::Duration;
 
 use super::{Cause, Timer};
@@ -37,6 +37,12 @@ pub enum Fact {
         /// The longest this subscriber's calls may last.
         longest: Duration,
     },
+    /// The numbers alone do not say whose call it is: its digits must.
+    ToCollect,
+    /// The party pressed a key.
+    Pressed(Side, Digit),
+    /// The party has heard all that was to be said.
+    Played(Side),
     /// The books said no.
     Declined(Refusal),
     /// No trunk is left that could take the call to B.

@@ -1,8 +1,8 @@
 use std::time::Duration;
 
-use crate::types::{E164, Refusal, Side};
+use crate::types::{Digits, E164, Refusal, Side};
 
-use super::{CallEvent, CallRecord, Cause, Progress};
+use super::{CallEvent, CallRecord, Cause, Grant, Progress};
 
 /// The alarms of a call. The machine names them, the shell owns the clockwork.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -21,11 +21,45 @@ pub enum Timer {
     LongestCall,
     /// The books had their time to answer.
     Grace,
+    /// The next key is due.
+    Digits,
+    /// What is said before the end has had its time.
+    Parting,
+    /// The funded time is nearly over.
+    Warning,
+}
+
+/// What a party is told by ear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Prompt {
+    /// To key in the code.
+    Code,
+    /// That it was wrong, and to key it in again.
+    WrongCode,
+    /// How the account stands, where that is worth a word.
+    Standing(Grant),
+    /// That it rings at the other end.
+    Ringing,
+    /// Why the call comes to nothing.
+    Refused(Refusal),
+    /// That the money is nearly over.
+    Warning,
 }
 
 impl Timer {
     /// Every timer, in the order of [`Timer::index`].
-    pub const ALL: [Self; 7] = [Self::Setup, Self::Silence, Self::Ring, Self::ExtendAt, Self::CreditLimit, Self::LongestCall, Self::Grace];
+    pub const ALL: [Self; 10] = [
+        Self::Setup,
+        Self::Silence,
+        Self::Ring,
+        Self::ExtendAt,
+        Self::CreditLimit,
+        Self::LongestCall,
+        Self::Grace,
+        Self::Digits,
+        Self::Parting,
+        Self::Warning,
+    ];
 
     /// A small number for tables of timers.
     pub const fn index(self) -> usize {
@@ -50,6 +84,12 @@ pub enum Order {
     Refuse(Side, Refusal),
     /// End the party's leg in whatever state it is: refuse, cancel or hang up.
     HangUp(Side, Cause),
+    /// Find out what the digits mean; answer with `Screened`.
+    Check(Digits),
+    /// Say something to the party; answer with `Played` when it is a sentence and said.
+    Play(Side, Prompt),
+    /// Say no more.
+    Hush(Side),
     /// Let the parties talk, and write down that they do.
     Bridge,
     /// Set more money aside; answer with `Extended` or `NotExtended`.

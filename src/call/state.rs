@@ -1,4 +1,4 @@
-use crate::types::{E164, Moment, Side};
+use crate::types::{Digits, E164, Moment, Refusal, Side};
 
 use super::{Cause, Grant};
 
@@ -7,6 +7,25 @@ use super::{Cause, Grant};
 pub enum State {
     /// The product rules are looking.
     Screening,
+    /// A was answered and is asked for its digits.
+    Collecting {
+        /// What it has keyed in.
+        digits: Digits,
+        /// How often that was wrong.
+        tries: u8,
+    },
+    /// The product rules look at the digits.
+    Checking {
+        /// How often they were wrong.
+        tries: u8,
+    },
+    /// A, answered, is told why the call comes to nothing.
+    Parting {
+        /// The hold, if there is one.
+        grant: Option<Grant>,
+        /// Why.
+        refusal: Refusal,
+    },
     /// The books are asked.
     Authorising {
         /// Where the call shall go.
@@ -47,6 +66,9 @@ impl State {
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Screening => "screening",
+            Self::Collecting { .. } => "collecting",
+            Self::Checking { .. } => "checking",
+            Self::Parting { .. } => "ending",
             Self::Authorising { .. } => "authorising",
             Self::Dialling { .. } => "dialling",
             Self::Ringing { .. } => "ringing",

@@ -94,13 +94,6 @@ pub fn read(session: &Session) -> Described {
         .collect();
     let is_rtp = media.kind() == "audio";
     let formats = || media.formats().filter_map(|format| format.parse::<u8>().ok()).filter(|_| is_rtp);
-    let codec_of = |format: u8| {
-        let mapped = maps.iter().find(|(payload_type, _)| *payload_type == format);
-        match mapped {
-            Some((_, name)) => Codec::named(name.split('/').next()?),
-            None => Codec::ALL.into_iter().find(|codec| codec.payload_type() == format),
-        }
-    };
     let is_event = |format: &u8| {
         maps.iter().any(|(payload_type, name)| payload_type == format && name.to_ascii_lowercase().starts_with("telephone-event/8000"))
     };
@@ -110,7 +103,7 @@ pub fn read(session: &Session) -> Described {
         rtcp,
         mux,
         sends: !silent_address && matches!(media.direction(), Direction::SendRecv | Direction::SendOnly),
-        codec: formats().find_map(|format| Some((codec_of(format)?, format))),
+        codec: codecs(&media).into_iter().filter(|_| is_rtp).find_map(|(codec, format)| Some((codec, format.parse().ok()?))),
         events: formats().find(is_event),
     }
 }
@@ -147,6 +140,40 @@ pub fn take_over(text: &Bytes, place: Place, own: &mut Own) -> Result<(Bytes, De
     }
     own.put_on(&mut session);
     Ok((session.encode(), described))
+}
+
+/// Answers an offer by ourselves: with one format that we speak, G.711 before all, and telephone events if there are any. Also gives the
+/// offer with nothing else left in it: what another party may be asked, so that both speak alike.
+pub fn accept(text: &Bytes, place: Place, own: &mut Own) -> Result<Option<(Bytes, Bytes, Described)>, SdpError> {
+    let mut session = Session::parse(text)?;
+    let Some(index) = session.media().position(|media| media.port() != 0) else { return Ok(None) };
+    let Some(media) = session.media().nth(index) else { return Ok(None) };
+    if media.kind() != "audio" || !matches!(media.protocol(), "RTP/AVP" | "RTP/AVPF") {
+        return Ok(None);
+    }
+    let direction = media.direction().mirrored();
+    let codecs = codecs(&media);
+    let narrow = codecs.iter().find(|(codec, _)| *codec != Codec::G722);
+    let Some((_, format)) = narrow.or_else(|| codecs.first()) else { return Ok(None) };
+    let events = read(&session).events.map(|events| events.to_string());
+    let kept: Vec<&str> = std::iter::once(format.as_str()).chain(events.as_deref()).collect();
+    session.keep_formats(index, &kept);
+    let (asked, described) = (session.encode(), read(&session));
+    let (answer, _) = take_over(&asked, place, own)?;
+    let mut answer = Session::parse(&answer)?;
+    answer.set_direction(index, direction);
+    own.put_on(&mut answer);
+    Ok(Some((answer.encode(), asked, described)))
+}
+
+/// The formats of a section that we speak ourselves.
+fn codecs(media: &crate::sdp::Media<'_>) -> Vec<(Codec, String)> {
+    let maps: Vec<(&str, &str)> = media.attributes("rtpmap").filter_map(|map| map.split_once(' ')).collect();
+    let of = |format: &str| match maps.iter().find(|(mapped, _)| *mapped == format) {
+        Some((_, name)) => Codec::named(name.trim().split('/').next()?),
+        None => Codec::ALL.into_iter().find(|codec| codec.payload_type().to_string() == format),
+    };
+    media.formats().filter_map(|format| Some((of(format)?, format.to_owned()))).collect()
 }
 
 #[cfg(test)]
@@ -200,6 +227,20 @@ mod tests {
         let muxed = OFFER.replace("a=x-own:kept as it is", "a=rtcp-mux");
         let (_, described) = take_over(&Bytes::from(muxed), place(), &mut own()).unwrap();
         assert_eq!((described.rtcp, described.mux), (addr("192.168.1.2:40000"), true));
+    }
+
+    #[test]
+    fn an_offer_is_answered_with_what_we_speak() {
+        let offer = OFFER.replace("a=x-own:kept as it is", "a=sendonly");
+        let (answer, asked, described) = accept(&Bytes::from(offer), place(), &mut own()).unwrap().unwrap();
+        let (answer, asked) = (std::str::from_utf8(&answer).unwrap(), std::str::from_utf8(&asked).unwrap());
+        assert!(answer.contains("m=audio 20000 RTP/AVP 8 101\r\n") && answer.contains("a=recvonly\r\n"), "{answer}");
+        assert!(answer.contains("a=fmtp:101 0-16\r\n") && !answer.contains("G729") && !answer.contains("192.168."), "{answer}");
+        assert!(asked.contains("m=audio 40000 RTP/AVP 8 101\r\n") && asked.contains("c=IN IP4 192.168.1.2"), "{asked}");
+        assert_eq!((described.codec, described.events), (Some((Codec::Pcma, 8)), Some(101)));
+        let strange = OFFER.replace("18 8 101", "18 101");
+        assert!(accept(&Bytes::from(strange), place(), &mut own()).unwrap().is_none());
+        assert!(accept(&Bytes::from(OFFER.replace("RTP/AVP", "RTP/SAVP")), place(), &mut own()).unwrap().is_none());
     }
 
     #[test]

@@ -4,10 +4,12 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 
+use super::player::{Tune, tone};
+use super::prompt::PromptError;
 use super::relay::{self, Relay};
-use super::{Carrier, Config, Heard, Statistics};
+use super::{Carrier, Config, Heard, Language, Library, Statistics};
 use crate::sdp::SdpError;
-use crate::types::{Clock, Random, Side};
+use crate::types::{Clock, Digit, Random, Side};
 
 /// Why there is no sound for a call.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +27,10 @@ pub enum MediaError {
     #[error("the relay: {0}")]
     Socket(#[from] std::io::Error),
 }
+
+/// The tone of a telephone that rings elsewhere, in hertz, and that of a warning.
+const RINGING: f64 = 425.0;
+const WARNING: f64 = 1_400.0;
 
 /// Where the relay lives: what is bound, and what others see.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,9 +52,15 @@ impl Homes {
     }
 }
 
-/// Which way the sound goes.
+/// Which way the sound goes, and what we can say ourselves.
 #[derive(Debug, Clone)]
-pub enum Engine {
+pub struct Engine {
+    way: Way,
+    library: Library,
+}
+
+#[derive(Debug, Clone)]
+enum Way {
     /// Its own: descriptions pass untouched.
     Bypass,
     /// Through the relay of our own.
@@ -57,50 +69,102 @@ pub enum Engine {
 
 impl Engine {
     /// As the settings have it.
-    pub fn new(config: &Config, homes: Homes, clock: Clock, random: Random) -> Self {
-        match config.relay {
-            Carrier::Bypass => Self::Bypass,
-            Carrier::Embedded => Self::Relay(Relay::new(config, homes, clock, random)),
-        }
+    pub fn new(config: &Config, homes: Homes, clock: Clock, random: Random) -> Result<Self, PromptError> {
+        let library = Library::open(config.prompts.as_deref())?;
+        let way = match config.relay {
+            Carrier::Bypass => Way::Bypass,
+            Carrier::Embedded => Way::Relay(Relay::new(config, homes, clock, random)),
+        };
+        Ok(Self { way, library })
+    }
+
+    /// Whether we can speak with a caller.
+    pub const fn speaks(&self) -> bool {
+        !matches!(self.way, Way::Bypass)
     }
 
     /// Makes room for a call whose caller is there; nothing if its sound finds its own way.
     pub fn open(&self, caller: IpAddr) -> Result<Option<Session>, MediaError> {
-        match self {
-            Self::Bypass => Ok(None),
-            Self::Relay(relay) => Ok(Some(Session(relay.open(caller)?))),
+        match &self.way {
+            Way::Bypass => Ok(None),
+            Way::Relay(relay) => Ok(Some(Session { relay: relay.open(caller)?, library: self.library.clone() })),
         }
     }
 }
 
 /// The sound of one call. Dropping it gives everything back.
 #[derive(Debug)]
-pub struct Session(relay::Session);
+pub struct Session {
+    relay: relay::Session,
+    library: Library,
+}
 
 impl Session {
     /// The other party is there: the side gets a home in its family.
     pub fn towards(&mut self, side: Side, far: IpAddr) -> Result<(), MediaError> {
-        self.0.towards(side, far)
+        self.relay.towards(side, far)
     }
 
     /// `from` describes itself, in an offer or an answer: what the other side gets to read.
     #[expect(clippy::unused_async, reason = "another relay than our own is asked over the network")]
     pub async fn describe(&mut self, from: Side, text: &Bytes) -> Result<Bytes, MediaError> {
-        self.0.describe(from, text)
+        self.relay.describe(from, text)
+    }
+
+    /// Answers an offer of A's by ourselves, to speak to A and hear its keys; the second is what B may be offered in its place. Nothing if
+    /// we speak none of what is offered.
+    #[expect(clippy::unused_async, reason = "another relay than our own is asked over the network")]
+    pub async fn accept(&mut self, text: &Bytes) -> Result<Option<(Bytes, Bytes)>, MediaError> {
+        self.relay.accept(text)
+    }
+
+    /// A key that came by an INFO request.
+    pub fn info(&self, side: Side, digit: Digit) {
+        self.relay.info(side, digit);
+    }
+
+    /// Says these words to a party; what was being said before is cut off. False if there is nothing to say, or no way to say it.
+    pub fn say(&self, side: Side, language: Language, words: &[Box<str>]) -> bool {
+        let Some(codec) = self.relay.codec() else { return false };
+        let sounds = self.library.speak(language, codec, words);
+        let any = !sounds.is_empty();
+        if any {
+            self.relay.play(side, Tune::Once(sounds));
+        }
+        any
+    }
+
+    /// Rings in a party's ear, after what is being said, until the other party is heard.
+    pub fn ring(&self, side: Side) {
+        if let Some(tone) = self.relay.codec().and_then(|codec| tone(codec, RINGING, 1_000, 4_000)) {
+            self.relay.play(side, Tune::Ringing(tone));
+        }
+    }
+
+    /// A short tone over what the other party says.
+    pub fn warn(&self, side: Side) {
+        if let Some(tone) = self.relay.codec().and_then(|codec| tone(codec, WARNING, 400, 0)) {
+            self.relay.play(side, Tune::Over(tone));
+        }
+    }
+
+    /// Says no more.
+    pub fn hush(&self, side: Side) {
+        self.relay.hush(side);
     }
 
     /// Both have answered: from now on silence is watched.
     pub fn answered(&self) {
-        self.0.answered();
+        self.relay.answered();
     }
 
     /// The next thing that is heard. Safe to drop half-way.
     pub async fn heard(&mut self) -> Heard {
-        self.0.heard().await
+        self.relay.heard().await
     }
 
     /// Ends it: how both streams arrived.
     pub async fn close(self) -> Statistics {
-        self.0.close().await
+        self.relay.close().await
     }
 }

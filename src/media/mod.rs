@@ -5,20 +5,25 @@
 //! and `describe` decide and touch nothing; sockets are in `relay` alone.
 
 mod describe;
+pub mod dtmf;
 mod engine;
 pub mod g711;
+mod player;
 mod ports;
+pub mod prompt;
 mod relay;
 pub mod rtp;
 mod source;
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::types::Side;
+use crate::types::{Digit, Side};
 
 pub use describe::Codec;
 pub use engine::{Engine, Homes, MediaError, Session};
+pub use prompt::{Language, Library, PromptError};
 pub use rtp::Quality;
 
 /// The settings of the media side.
@@ -37,6 +42,8 @@ pub struct Config {
     pub last_port: u16,
     /// A party that should be heard and is not for this long has lost the call; 0 waits for ever.
     pub silence_secs: u32,
+    /// A folder of the operator's own prompts.
+    pub prompts: Option<PathBuf>,
 }
 
 impl Default for Config {
@@ -48,6 +55,7 @@ impl Default for Config {
             first_port: 16_384,
             last_port: 49_151,
             silence_secs: 60,
+            prompts: None,
         }
     }
 }
@@ -73,6 +81,10 @@ pub enum Carrier {
 pub enum Heard {
     /// Nothing of this side for as long as the settings allow.
     Silence(Side),
+    /// The side pressed a key.
+    Pressed(Side, Digit),
+    /// All that was to be said to this side is said.
+    Played(Side),
 }
 
 /// Both streams of a call as they arrived, by the side that sent them.

@@ -12,13 +12,15 @@ use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot};
 
 use super::describe::{self, Described, Place};
+use super::dtmf::Keys;
 use super::engine::{Homes, MediaError};
+use super::player::{Player, Tune};
 use super::ports::{Pair, Ports};
 use super::rtp::{Packet, is_rtcp};
 use super::source::Source;
-use super::{Config, Heard, Statistics};
+use super::{Codec, Config, Heard, Statistics, g711};
 use crate::sdp::offer_answer::Own;
-use crate::types::{Clock, Moment, Random, Side};
+use crate::types::{Clock, Digit, Moment, Random, Side};
 
 /// The largest datagram that is relayed: no sound needs more than a frame of Ethernet.
 const DATAGRAM: usize = 2_048;
@@ -56,9 +58,10 @@ impl Relay {
         let own = |at: Place| Own::new(self.0.random.u64(), at.ip);
         let (orders, queue) = mpsc::channel(QUEUE);
         let (news, events) = mpsc::channel(QUEUE);
-        let session = Session { relay: self.clone(), places: [a_at, b_at], own: [own(a_at), own(b_at)], orders, events };
+        let session = Session { relay: self.clone(), places: [a_at, b_at], own: [own(a_at), own(b_at)], codec: None, orders, events };
         let now = self.0.clock.now();
-        let call = Call { halves: [Half::new(a, now), Half::new(b, now)], answered: false, silence: self.0.silence, news };
+        let half = |sockets| Half::new(sockets, self.0.random.u64(), now);
+        let call = Call { halves: [half(a), half(b)], answered: false, silence: self.0.silence, news };
         tokio::spawn(call.run(self.0.clock.clone(), queue));
         Ok(session)
     }
@@ -99,9 +102,13 @@ struct Sockets {
 /// What the call's task is told.
 #[derive(Debug)]
 enum Order {
-    Move(Side, Sockets),
+    Move(Side, Box<Sockets>),
     Describe(Side, Described),
     Answered,
+    Listen(Side),
+    Info(Side, Digit),
+    Play(Side, Tune),
+    Hush(Side),
     Close(oneshot::Sender<Statistics>),
 }
 
@@ -111,6 +118,8 @@ pub struct Session {
     relay: Relay,
     places: [Place; 2],
     own: [Own; 2],
+    /// What both were last said to speak.
+    codec: Option<Codec>,
     orders: mpsc::Sender<Order>,
     events: mpsc::Receiver<Heard>,
 }
@@ -131,19 +140,47 @@ impl Session {
         let (sockets, place) = self.relay.0.home(far)?;
         self.places[index(side)] = place;
         self.own[index(side)] = Own::new(self.relay.0.random.u64(), place.ip);
-        self.order(Order::Move(side, sockets));
+        self.order(Order::Move(side, Box::new(sockets)));
         Ok(())
     }
 
     pub fn describe(&mut self, from: Side, text: &Bytes) -> Result<Bytes, MediaError> {
         let to = index(from.other());
         let (text, described) = describe::take_over(text, self.places[to], &mut self.own[to])?;
+        // Both speak what the answer names first; an offer alone says as much as is known.
+        self.codec = described.codec.map(|(codec, _)| codec);
         self.order(Order::Describe(from, described));
         Ok(text)
     }
 
+    /// Answers an offer of A's by ourselves; what B may be offered in its place. Nothing if we speak none of what is offered.
+    pub fn accept(&mut self, text: &Bytes) -> Result<Option<(Bytes, Bytes)>, MediaError> {
+        let (place, own) = (self.places[0], &mut self.own[0]);
+        let Some((answer, asked, described)) = describe::accept(text, place, own)? else { return Ok(None) };
+        self.codec = described.codec.map(|(codec, _)| codec);
+        self.order(Order::Describe(Side::A, described));
+        self.order(Order::Listen(Side::A));
+        Ok(Some((answer, asked)))
+    }
+
+    pub const fn codec(&self) -> Option<Codec> {
+        self.codec
+    }
+
     pub fn answered(&self) {
         self.order(Order::Answered);
+    }
+
+    pub fn info(&self, side: Side, digit: Digit) {
+        self.order(Order::Info(side, digit));
+    }
+
+    pub fn play(&self, side: Side, tune: Tune) {
+        self.order(Order::Play(side, tune));
+    }
+
+    pub fn hush(&self, side: Side) {
+        self.order(Order::Hush(side));
     }
 
     pub async fn heard(&mut self) -> Heard {
@@ -175,11 +212,18 @@ struct Half {
     source: Source,
     described: Described,
     heard: Moment,
+    /// Its keys, once somebody wants to know.
+    keys: Option<Box<Keys>>,
+    /// What we say to it.
+    player: Player,
+    /// What it hears over the other party, and how far that has come.
+    over: Option<(Arc<[u8]>, usize)>,
 }
 
 impl Half {
-    fn new(sockets: Sockets, now: Moment) -> Self {
-        Self { sockets, source: Source::default(), described: Described::default(), heard: now }
+    fn new(sockets: Sockets, chance: u64, now: Moment) -> Self {
+        let player = Player::new(u32::try_from(chance >> 32).unwrap_or(1));
+        Self { sockets, source: Source::default(), described: Described::default(), heard: now, keys: None, player, over: None }
     }
 
     /// Sends to the far end; what the network does not take at once is lost, as on the network.
@@ -187,6 +231,48 @@ impl Half {
         if let Some(target) = self.source.target() {
             let _ = self.sockets.rtp.try_send_to(bytes, target);
         }
+    }
+
+    /// What the other party says, unless we speak ourselves.
+    fn pass(&mut self, packet: Option<&Packet>, bytes: &[u8]) {
+        if self.player.gives_way() {
+            self.player.stop();
+        }
+        if self.player.due().is_some() {
+            return;
+        }
+        let sound = packet.filter(|packet| self.described.codec.is_some_and(|(_, payload_type)| payload_type == packet.payload_type));
+        let (Some((tone, at)), Some(packet)) = (&mut self.over, sound) else { return self.send(bytes) };
+        let mut changed = bytes.to_vec();
+        let place = &mut changed[packet.payload.clone()];
+        let length = place.len().min(tone.len() - *at);
+        place[..length].copy_from_slice(&tone[*at..*at + length]);
+        *at += length;
+        if *at == tone.len() {
+            self.over = None;
+        }
+        self.send(&changed);
+    }
+
+    fn play(&mut self, tune: Tune, now: Moment) {
+        let Some((_, payload_type)) = self.described.codec else { return };
+        match tune {
+            Tune::Once(sounds) => self.player.play(payload_type, sounds, false, now),
+            Tune::Ringing(sound) => self.player.loop_after(payload_type, sound, now),
+            Tune::Over(sound) => self.over = Some((sound, 0)),
+        }
+    }
+
+    /// The key that a packet begins.
+    fn key(&mut self, packet: &Packet, bytes: &[u8]) -> Option<Digit> {
+        let keys = self.keys.as_mut()?;
+        let payload = &bytes[packet.payload.clone()];
+        if self.described.events == Some(packet.payload_type) {
+            return keys.event(packet.timestamp, payload);
+        }
+        let (codec, _) = self.described.codec.filter(|(_, payload_type)| *payload_type == packet.payload_type)?;
+        let hear = g711::decoder(codec)?;
+        keys.sound(payload.iter().map(|&byte| hear(byte)))
     }
 
     fn report(&self, bytes: &[u8]) {
@@ -222,7 +308,10 @@ impl Call {
                     }
                     Some(order) => self.obey(order, clock.now()),
                 },
-                () = &mut alarm => self.silence(clock.now()),
+                () = &mut alarm => {
+                    self.play(clock.now());
+                    self.silence(clock.now());
+                }
                 () = poll_fn(|context| self.relay(context, &clock)) => {}
             }
             let next = self.next_due(clock.now());
@@ -235,7 +324,18 @@ impl Call {
 
     fn obey(&mut self, order: Order, now: Moment) {
         match order {
-            Order::Move(side, sockets) => self.halves[index(side)] = Half::new(sockets, now),
+            Order::Move(side, sockets) => {
+                let half = &mut self.halves[index(side)];
+                (half.sockets, half.source, half.described) = (*sockets, Source::default(), Described::default());
+            }
+            Order::Listen(side) => self.halves[index(side)].keys = Some(Box::default()),
+            Order::Info(side, digit) => {
+                if let Some(digit) = self.halves[index(side)].keys.as_mut().and_then(|keys| keys.info(digit)) {
+                    let _ = self.news.try_send(Heard::Pressed(side, digit));
+                }
+            }
+            Order::Play(side, tune) => self.halves[index(side)].play(tune, now),
+            Order::Hush(side) => self.halves[index(side)].player.stop(),
             Order::Describe(side, described) => {
                 let half = &mut self.halves[index(side)];
                 half.source.describe(described.rtp, described.rtcp, now);
@@ -284,9 +384,29 @@ impl Call {
         }
         let packet = Packet::parse(bytes);
         let half = &mut self.halves[from];
-        if half.source.admits(source, packet.as_ref(), now) {
-            half.heard = now;
-            self.halves[1 - from].send(bytes);
+        if !half.source.admits(source, packet.as_ref(), now) {
+            return;
+        }
+        half.heard = now;
+        if let Some(digit) = packet.as_ref().and_then(|packet| half.key(packet, bytes)) {
+            let side = if from == 0 { Side::A } else { Side::B };
+            let _ = self.news.try_send(Heard::Pressed(side, digit));
+        }
+        self.halves[1 - from].pass(packet.as_ref(), bytes);
+    }
+
+    fn play(&mut self, now: Moment) {
+        for side in [Side::A, Side::B] {
+            let Half { player, sockets, source, .. } = &mut self.halves[index(side)];
+            let target = source.target();
+            let over = player.tick(now, |packet| {
+                if let Some(target) = target {
+                    let _ = sockets.rtp.try_send_to(packet, target);
+                }
+            });
+            if over {
+                let _ = self.news.try_send(Heard::Played(side));
+            }
         }
     }
 
@@ -303,7 +423,8 @@ impl Call {
         let watched = self.silence.filter(|_| self.answered);
         let first =
             watched.and_then(|silence| self.halves.iter().filter(|half| half.described.sends).map(|half| half.heard + silence).min());
-        first.unwrap_or(now + NEVER)
+        let playing = self.halves.iter().filter_map(|half| half.player.due());
+        first.into_iter().chain(playing).min().unwrap_or(now + NEVER)
     }
 
     fn silence(&mut self, now: Moment) {

@@ -226,6 +226,20 @@ impl Session {
         }
     }
 
+    /// Keeps only these formats of a media section, and the lines that say more of them.
+    pub fn keep_formats(&mut self, media: usize, kept: &[&str]) {
+        let Some(first) = self.media.get(media).copied() else { return };
+        let section = self.section(media);
+        let gone: Vec<String> = section.formats().filter(|format| !kept.contains(format)).map(str::to_owned).collect();
+        let (kind, port, protocol, _) = section.parts();
+        let line = format!("m={kind} {port} {protocol} {}", kept.join(" "));
+        self.replace(first, line);
+        self.remove(|line| {
+            let rest = ["a=rtpmap:", "a=fmtp:", "a=rtcp-fb:"].into_iter().find_map(|name| line.strip_prefix(name));
+            rest.and_then(|rest| rest.split(' ').next()).is_some_and(|format| gone.iter().any(|gone| gone == format))
+        });
+    }
+
     /// Takes out the lines, of the session and of its media, of which this says so. The `v=`, `o=` and `m=` lines stay.
     pub fn remove(&mut self, unwanted: impl Fn(&str) -> bool) {
         let mut index = 0;

@@ -4,6 +4,7 @@ mod books_fail;
 mod callthrough;
 mod cancel;
 mod carrier_fails;
+mod code;
 mod credit_runs_out;
 mod forked;
 mod late_offer;

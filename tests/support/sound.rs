@@ -93,9 +93,48 @@ impl Sound {
         self.timestamp = self.timestamp.wrapping_add(FRAME * 10);
     }
 
-    /// Sends one datagram that is nothing in particular.
-    pub async fn sends_raw(&self, bytes: &[u8], to: SocketAddr) {
-        self.socket.send_to(bytes, to).await.expect("loopback takes a datagram");
+    /// Presses these keys one after the other.
+    pub async fn keys(&mut self, text: &str) {
+        for key in text.chars() {
+            self.presses(u8::try_from("0123456789*#".find(key).expect("a key of a telephone")).expect("small")).await;
+        }
+    }
+
+    /// Sounds these keys as tones, with pauses, at no pace at all.
+    pub async fn sounds_keys(&mut self, text: &str) {
+        const LOW: [f64; 4] = [697.0, 770.0, 852.0, 941.0];
+        const HIGH: [f64; 3] = [1_209.0, 1_336.0, 1_477.0];
+        for key in text.chars() {
+            let place = "123456789*0#".find(key).expect("a key of a telephone");
+            for packet in 0..8_u32 {
+                let wave = |hertz: f64, at: u32| (2.0 * PI * hertz * f64::from(at) / 8_000.0).sin();
+                #[expect(clippy::cast_possible_truncation, reason = "within 8000")]
+                let sample =
+                    |at: u32| if packet < 4 { (4_000.0 * (wave(LOW[place / 3], at) + wave(HIGH[place % 3], at))) as i16 } else { 0 };
+                let payload: Vec<u8> = (0..FRAME).map(|at| g711::to_alaw(sample(packet * FRAME + at))).collect();
+                let timestamp = self.timestamp;
+                self.sends(8, false, timestamp, &payload).await;
+                self.timestamp = self.timestamp.wrapping_add(FRAME);
+            }
+        }
+    }
+
+    /// Listens until so many packets of sound have come: their bytes.
+    pub async fn listens_raw(&self, packets: usize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while bytes.len() < packets * 160 {
+            let (packet, payload, _) = self.hears().await;
+            if packet.payload_type == 8 {
+                bytes.extend(payload);
+            }
+        }
+        bytes
+    }
+
+    /// Forgets what has come so far.
+    pub fn forgets(&self) {
+        let mut bytes = [0; 2048];
+        while self.socket.try_recv_from(&mut bytes).is_ok() {}
     }
 
     /// The next packet and where it came from.

@@ -53,6 +53,8 @@ pub struct Plan {
     pub media: media::Config,
     pub ledger: ledger::Config,
     pub callthrough: callthrough::callthrough::Config,
+    /// How calls are recognised at the access number.
+    pub modes: Vec<Mode>,
     /// A line of the deck: price a minute, first and next seconds.
     pub price: &'static str,
 }
@@ -64,6 +66,7 @@ impl Default for Plan {
             media: media::Config { relay: media::Carrier::Bypass, ..media::Config::default() },
             ledger: ledger::Config::default(),
             callthrough: callthrough::callthrough::Config::default(),
+            modes: vec![Mode::Pinless],
             price: "0.60,1,1",
         }
     }
@@ -198,7 +201,7 @@ impl Switchboard {
             number: ACCESS.parse().unwrap(),
             country: "US".parse().unwrap(),
             enabled: true,
-            settings: AccessSettings::default(),
+            settings: AccessSettings { modes: self.plan.modes.clone(), ..AccessSettings::default() },
             created_at: self.clock.timestamp(),
         }
     }
@@ -304,7 +307,7 @@ async fn serve(folder: PathBuf, clock: Clock, plan: Plan, listen: SocketAddr) ->
         let setup = Setup { node: "test".into(), spool: folder.join("spool"), ledger: plan.ledger, callthrough: plan.callthrough.clone() };
         let books = Books::new(database.clone(), decks.clone(), clock.clone(), random.clone(), setup);
         let homes = Homes::new(&plan.media, &[listen.ip()], &[]);
-        let media = Engine::new(&plan.media, homes, clock.clone(), random.clone());
+        let media = Engine::new(&plan.media, homes, clock.clone(), random.clone()).unwrap();
         let calls = b2bua::start(Wiring {
             config: plan.calls,
             callthrough: plan.callthrough,
@@ -341,6 +344,15 @@ pub struct Phone<'b> {
 impl Phone<'_> {
     /// Asks for a call to `destination`: from now on, the access number means it.
     pub async fn requests(&self, destination: &str) {
+        self.reserves(destination, Mode::Pinless).await;
+    }
+
+    /// The same for a call that is recognised by the code that comes back.
+    pub async fn requests_code(&self, destination: &str) -> String {
+        self.reserves(destination, Mode::Code).await.expect("a code")
+    }
+
+    async fn reserves(&self, destination: &str, mode: Mode) -> Option<String> {
         let (clock, random) = (self.board.clock.clone(), Random::system());
         let (subscriber, caller, destination) = (self.id, self.number.parse::<E164>().unwrap(), destination.parse().unwrap());
         let number = self.board.access_number();
@@ -348,7 +360,7 @@ impl Phone<'_> {
             .database
             .write(move |tx| {
                 Box::pin(async move {
-                    let candidate = || vec![vec![Candidate { number: &number, mode: Mode::Pinless, rule: Rule::Default }]];
+                    let candidate = || vec![vec![Candidate { number: &number, mode, rule: Rule::Default }]];
                     let ask = Ask {
                         tenant: callthrough::types::TenantId::MAIN,
                         subscriber,
@@ -361,11 +373,12 @@ impl Phone<'_> {
                         places: vec![],
                     };
                     let config = callthrough::callthrough::Config::default();
-                    callthrough::callthrough::store::reserve(tx, &config, &ask, &clock, &random).await.map(drop)
+                    callthrough::callthrough::store::reserve(tx, &config, &ask, &clock, &random).await
                 })
             })
             .await
-            .unwrap();
+            .unwrap()
+            .code
     }
 
     /// Dials the access number.

@@ -4,7 +4,7 @@ use super::super::relay::{Answer, Asked, NO_SUCH_DIALOG, NOT_ACCEPTABLE};
 use super::super::response::{self, Said};
 use super::Running;
 use crate::call::{Cause, Fact, Progress};
-use crate::sip::{Body, ByWhom, EarlyDialogId, LegEvent, Reason};
+use crate::sip::{Body, ByWhom, EarlyDialogId, InDialog, LegEvent, Reason};
 use crate::trunk::Outcome;
 use crate::types::Side;
 
@@ -33,6 +33,7 @@ impl Running {
                 }
                 None
             }
+            LegEvent::Request { id, method: InDialog::Info, body, .. } if self.took_key(id, body.as_ref()).await => None,
             LegEvent::Request { id, method, body, early } => {
                 match (self.way_to_b(early), self.pass(Side::A, body).await) {
                     (Some(_), Err(_)) => self.a.respond(id, NOT_ACCEPTABLE, None, vec![]).await,
@@ -74,7 +75,9 @@ impl Running {
                 let setting_up = self.setting_up.as_mut()?;
                 let (confirmed, said_early) = setting_up.early.answered(early);
                 setting_up.answer = body.or(said_early);
-                self.confirmed = confirmed;
+                if self.spoken.is_none() {
+                    self.confirmed = confirmed;
+                }
                 self.late_offer = ack_due;
                 self.tried("answered", Some(200), Outcome::Worked);
                 Some(Fact::Answered(Side::B))

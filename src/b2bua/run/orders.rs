@@ -34,6 +34,10 @@ impl Running {
                     self.a.progress_in(early, status, body, vec![]).await;
                 }
             }
+            Order::Answer(_) if self.spoken.is_some() => return self.speak().await,
+            Order::Play(side, prompt) => return self.play(side, prompt),
+            Order::Hush(side) => self.hush(side),
+            Order::Check(digits) => self.check(digits),
             Order::Answer(_) => {
                 self.write_answer().await;
                 let answer = self.setting_up.take().and_then(|setting_up| setting_up.answer);
@@ -44,6 +48,11 @@ impl Running {
             Order::HangUp(Side::A, cause) => self.hang_up_a(cause).await,
             Order::HangUp(Side::B, cause) => self.hang_up_b(cause).await,
             Order::Bridge => {
+                // Whoever was answered before has the answer written now.
+                if !self.is_answered() {
+                    self.write_answer().await;
+                    self.setting_up = None;
+                }
                 if let Some(sound) = &self.sound {
                     sound.answered();
                 }
@@ -72,7 +81,7 @@ impl Running {
     }
 
     pub(super) fn first_timer(&self) -> Option<(Timer, Moment)> {
-        Timer::ALL.into_iter().zip(self.timers).filter_map(|(timer, at)| Some((timer, at?))).min_by_key(|&(_, at)| at)
+        Timer::ALL.into_iter().zip(*self.timers).filter_map(|(timer, at)| Some((timer, at?))).min_by_key(|&(_, at)| at)
     }
 
     pub(super) fn screen(&mut self) {
@@ -80,10 +89,12 @@ impl Running {
             Some(refusal) => Err(refusal),
             None => incoming::admit(&self.arrived),
         };
-        let (database, config, clock) = (self.board.database.clone(), self.board.callthrough.clone(), self.board.clock.clone());
+        // Who offers nothing to hear with cannot be asked for a code.
+        let speaks = self.board.media.speaks() && self.setting_up.as_ref().is_some_and(|setting_up| setting_up.offer.is_some());
+        let board = self.board.clone();
         self.start(async move {
             Answered::Screened(match early {
-                Ok((caller, dialled)) => incoming::screen(database, config, clock, caller, dialled).await,
+                Ok((caller, dialled)) => incoming::look(&board, caller, dialled, speaks).await,
                 Err(refusal) => Err(refusal),
             })
         });
@@ -162,7 +173,7 @@ impl Running {
     }
 
     /// Starts a piece of work beside the call. Work that is still under way is finished first.
-    fn start(&mut self, work: impl Future<Output = Answered> + Send + 'static) {
+    pub(super) fn start(&mut self, work: impl Future<Output = Answered> + Send + 'static) {
         self.job = Some(match self.job.take() {
             None => Box::pin(work),
             Some(before) => Box::pin(async move {
@@ -255,7 +266,7 @@ impl Running {
     }
 
     async fn hang_up_a(&mut self, cause: Cause) {
-        if self.is_answered() {
+        if self.a_is_up() {
             let reason = self.parting.take().unwrap_or_else(|| response::reason(cause));
             self.a.hang_up(Some(reason)).await;
         } else {

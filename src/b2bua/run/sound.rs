@@ -60,5 +60,7 @@ impl Running {
 pub(super) const fn fact(heard: Heard) -> Fact {
     match heard {
         Heard::Silence(side) => Fact::Unheard(side),
+        Heard::Pressed(side, digit) => Fact::Pressed(side, digit),
+        Heard::Played(side) => Fact::Played(side),
     }
 }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::types::{Clock, HoldId, Random, Timestamp};
+use crate::types::{Clock, Digit, HoldId, Random, Timestamp};
 
 fn hold() -> HoldId {
     HoldId::new(&Clock::manual(Timestamp::from_micros(1_900_000_000_000_000)), &Random::seeded(5))
@@ -227,6 +227,10 @@ fn any_fact() -> impl Strategy<Value = Fact> {
         1 => refusal.clone().prop_map(|refusal| Fact::Screened(Err(refusal))),
         3 => (0_u64..200).prop_map(authorised),
         1 => refusal.prop_map(Fact::Declined),
+        1 => Just(Fact::ToCollect),
+        8 => (0_u8..12).prop_map(|key| Fact::Pressed(Side::A, Digit::event(key).unwrap())),
+        1 => side.clone().prop_map(Fact::Played),
+        1 => side.clone().prop_map(Fact::Unheard),
         1 => Just(Fact::NoTrunkLeft),
         2 => (side.clone(), progress).prop_map(|(side, progress)| Fact::Progressed(side, progress)),
         3 => side.clone().prop_map(Fact::Answered),
@@ -245,6 +249,8 @@ fn any_fact() -> impl Strategy<Value = Fact> {
 struct Witness {
     armed: std::collections::HashSet<Timer>,
     b_answered: bool,
+    /// A was answered to be asked for digits.
+    spoken_to: bool,
     a_answered: bool,
     a_left: bool,
     /// A's CANCEL won against our 200.
@@ -279,12 +285,14 @@ impl Witness {
                 }
                 Order::Answer(side) => {
                     assert_eq!(side, Side::A, "only A called us");
-                    assert!(self.b_answered, "A is answered only when B is");
-                    assert!(self.limit_armed, "the credit limit is armed before the answer");
+                    self.spoken_to = fact == Some(Fact::ToCollect);
+                    assert!(self.b_answered || self.spoken_to, "A is answered only when B is, or for its digits");
+                    assert!(self.limit_armed || self.spoken_to, "the credit limit is armed before the answer");
                     assert!(!self.a_left && self.a_final == 0);
                     self.a_answered = true;
                     self.a_final += 1;
                 }
+                Order::Bridge => assert!(self.b_answered && self.limit_armed && self.a_answered),
                 Order::Refuse(side, _) => {
                     assert_eq!(side, Side::A);
                     assert!(!self.a_left && !self.a_answered);
@@ -298,7 +306,8 @@ impl Witness {
                 }
                 Order::Close(record) => {
                     self.closed += 1;
-                    assert_eq!(record.answered.is_some(), self.a_answered && !self.overtaken);
+                    let talked = if self.spoken_to { self.b_answered } else { self.a_answered };
+                    assert_eq!(record.answered.is_some(), talked && !self.overtaken);
                     assert_eq!(record.grant.is_some(), self.granted, "a hold that was made is in the record");
                 }
                 Order::Tell(event) => self.finals += usize::from(event.is_final()),
@@ -328,7 +337,7 @@ proptest! {
             let orders = call.step(now, fact);
             witness.sees(Some(fact), &orders, before);
         }
-        for timer in [Timer::Setup, Timer::Grace, Timer::LongestCall] {
+        for timer in [Timer::Setup, Timer::Parting, Timer::Grace, Timer::LongestCall] {
             if witness.armed.contains(&timer) {
                 let before = *call.state();
                 let orders = call.step(now, Fact::Fired(timer));
