@@ -24,7 +24,7 @@ use crate::jobs::{self, Watch};
 use crate::media::{Engine, Homes, Library, PromptError};
 use crate::people::invitation;
 use crate::rating;
-use crate::sip::Endpoint;
+use crate::sip::{Endpoint, Resolver};
 use crate::subscriber::credential::Sealer;
 use crate::trunk::Trunks;
 use crate::types::{Clock, Random};
@@ -70,6 +70,9 @@ pub enum StartError {
     /// The certificates.
     #[error("http.tls_certificate, http.tls_key: {0}")]
     Tls(#[from] TlsError),
+    /// The certificates of the SIP door.
+    #[error("sip.tls: {0}")]
+    SipTls(#[from] crate::sip::TlsError),
     /// The GeoIP file.
     #[error("geoip.file: {0}")]
     GeoIp(#[from] GeoIpError),
@@ -120,7 +123,11 @@ pub async fn start_with(config: Config, clock: Clock, random: Random) -> Result<
     let decks = rating::Decks::default();
     rating::store::refresh(&database, &decks, &config.rating, clock.timestamp()).await.map_err(|error| fault(Box::new(error)))?;
     crate::fraud::store::refresh(&database, &config.callthrough.rules).await.map_err(|error| fault(Box::new(error)))?;
-    let trunks = Trunks::load(&database, clock.clone()).await.map_err(|error| fault(Box::new(error)))?;
+    let resolver = Resolver::by_servers(&config.sip.dns, clock.clone());
+    let trunks = Trunks::load_with(&database, clock.clone(), resolver.clone()).await.map_err(|error| fault(Box::new(error)))?;
+    let start = clock.timestamp();
+    let expired = database.write(move |tx| Box::pin(crate::callthrough::store::expire(tx, start))).await;
+    expired.map_err(|error| fault(Box::new(error)))?;
     let geoip = GeoIp::open(&config.geoip);
 
     // Both doors are bound before either opens: a busy port stops the start before a call is taken.
@@ -128,7 +135,7 @@ pub async fn start_with(config: Config, clock: Clock, random: Random) -> Result<
     let listener = TcpListener::bind(config.http.listen).await.map_err(busy)?;
     let http_addr = listener.local_addr().map_err(busy)?;
     let certificates = config.http.certificates()?;
-    let (endpoint, incoming) = Endpoint::start(config.sip.clone(), clock.clone(), random.clone())
+    let (endpoint, incoming) = Endpoint::start_with(config.sip.clone(), clock.clone(), random.clone(), resolver)
         .await
         .map_err(|source| StartError::Listen { key: "sip.listen", address: format!("{:?}", config.sip.listen), source })?;
     let sip_addr = *endpoint.local_addresses().first().ok_or(StartError::NoSip)?;
@@ -221,6 +228,7 @@ pub fn make_data_dir(path: &Path) -> Result<(), StartError> {
 /// What can be said about the settings without starting: files are there and sound, secrets are secret.
 pub fn check(config: &Config) -> Result<(), StartError> {
     config.http.certificates()?;
+    Endpoint::check(&config.sip)?;
     if let Some(file) = &config.geoip.file {
         GeoIp::check(file)?;
     }

@@ -8,6 +8,7 @@
 
 use std::borrow::Cow;
 use std::future::Future;
+use std::ops::{Deref, DerefMut};
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use sqlx::any::{AnyPoolOptions, AnyRow, install_default_drivers};
 use sqlx::pool::PoolConnection;
 use sqlx::{Any, AnyConnection, AnyPool, Connection as _, Either, Executor as _};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 
 /// Pieces of work that may wait for the writer; one more is refused with [`sqlx::Error::PoolTimedOut`].
 const WRITE_QUEUE: usize = 8192;
@@ -29,6 +31,13 @@ const READERS: u32 = 4;
 const POSTGRES_CONNECTIONS: u32 = 24;
 /// How long a reader waits for a connection.
 const ACQUIRE: Duration = Duration::from_secs(2);
+/// How long a statement of PostgreSQL waits for a row or a table that somebody else has locked; SQLite's busy_timeout is the same.
+const LOCK_WAIT: &str = "set lock_timeout = '2s'";
+/// How long a connection may take to say that it lives; then another is tried within the same wait.
+const PING: Duration = Duration::from_millis(900);
+/// How long a connection may take to be fit for the next one; then it is closed. A network that swallows what is sent would
+/// keep it from the pool until the system gives it up, a quarter of an hour later.
+const HAND_BACK: Duration = Duration::from_secs(5);
 
 /// What rooms above the stores call the driver's words by.
 pub use sqlx::{AnyConnection as Connection, Error};
@@ -67,8 +76,20 @@ impl Database {
         let kind = if url.starts_with("postgres") { Kind::Postgres } else { Kind::Sqlite };
         match kind {
             Kind::Postgres => {
-                let pool = AnyPoolOptions::new().max_connections(POSTGRES_CONNECTIONS).acquire_timeout(ACQUIRE).connect(url).await?;
-                migrate(&pool, kind).await?;
+                // Who brings the tables up to date waits for whoever does it already.
+                let first = AnyPoolOptions::new().max_connections(1).connect(url).await?;
+                migrate(&first, kind).await?;
+                first.close().await;
+                let pool = AnyPoolOptions::new()
+                    .max_connections(POSTGRES_CONNECTIONS)
+                    .acquire_timeout(ACQUIRE)
+                    .after_connect(|connection, _| Box::pin(async { connection.execute(LOCK_WAIT).await.map(drop) }))
+                    .test_before_acquire(false)
+                    .before_acquire(|connection, _| {
+                        Box::pin(async { timeout(PING, connection.ping()).await.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map(|()| true) })
+                    })
+                    .connect(url)
+                    .await?;
                 Ok(Self { kind, pool, writer: None })
             }
             Kind::Sqlite => {
@@ -98,8 +119,8 @@ impl Database {
     }
 
     /// A connection for reading. Whoever writes uses [`Database::write`].
-    pub async fn read(&self) -> Result<PoolConnection<Any>, sqlx::Error> {
-        self.pool.acquire().await
+    pub async fn read(&self) -> Result<Borrowed, sqlx::Error> {
+        Ok(Borrowed(self.pool.acquire().await?))
     }
 
     /// Runs `work` in a transaction: an `Err` undoes all of it, an `Ok` is durable when this returns.
@@ -113,7 +134,8 @@ impl Database {
         E: From<sqlx::Error> + Send + 'static,
     {
         let Some(writer) = &self.writer else {
-            let mut tx = self.pool.begin().await?;
+            let mut connection = self.read().await?;
+            let mut tx = connection.begin().await?;
             let done = work(&mut tx).await?;
             tx.commit().await?;
             return Ok(done);
@@ -122,6 +144,32 @@ impl Database {
         let piece = WorkAndAnswer { work: Some(work), outcome: None, answer };
         writer.pieces.try_send(Box::new(piece)).map_err(|_| sqlx::Error::PoolTimedOut)?;
         answered.await.unwrap_or_else(|_| Err(sqlx::Error::WorkerCrashed.into()))
+    }
+}
+
+/// A connection that goes back to the pool when it is dropped, or is closed if that takes too long.
+#[derive(Debug)]
+pub struct Borrowed(PoolConnection<Any>);
+
+impl Deref for Borrowed {
+    type Target = AnyConnection;
+
+    fn deref(&self) -> &AnyConnection {
+        &self.0
+    }
+}
+
+impl DerefMut for Borrowed {
+    fn deref_mut(&mut self) -> &mut AnyConnection {
+        &mut self.0
+    }
+}
+
+impl Drop for Borrowed {
+    fn drop(&mut self) {
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(timeout(HAND_BACK, self.0.return_to_pool()));
+        }
     }
 }
 

@@ -95,7 +95,7 @@ async fn a_price_is_explained_with_what_carriers_leave() {
     let made = door.post("/trunks", &trunk).await;
     assert_eq!(made.status, 201, "{}", made.text);
     let wrong = door.post("/trunks", &json!({ "name": "south", "target": "192.0.2.8", "cost_deck": deck })).await;
-    assert_eq!((wrong.status, &wrong.body["field"]), (400, &json!("cost_deck")), "a tariff is no carrier's deck");
+    assert_eq!((wrong.status, &wrong.body["field"]), (422, &json!("cost_deck")), "a tariff is no carrier's deck");
     let told = door.get("/rates/explain?number=%2B420601123456&duration_secs=61").await;
     assert_eq!(told.status, 200, "{}", told.text);
     assert_eq!((&told.body["prefix"], &told.body["charge"]["amount"]["amount"]), (&json!("42060"), &json!("1.80")));

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use callthrough::database::Kind;
+use callthrough::http::State;
 use callthrough::subscriber::credential::hash_password;
 use serde_json::{Map, Value, json};
 
@@ -18,7 +19,10 @@ const LIVE: [&str; 5] = ["getCall", "hangUpCall", "confirmTotp", "removeTotp", "
 /// Operations that are no GET and change nothing in the books: dry runs.
 const UNLOGGED: [&str; 3] = ["importDeck", "beginImport", "discardImport"];
 /// The cookie of the examples.
-const SIGNED_IN: &str = "callthrough=exampleSignIn00000000000000";
+pub const SIGNED_IN: &str = "callthrough=exampleSignIn00000000000000";
+
+/// The anti-forgery token of that cookie.
+pub const CSRF: &str = "31bd08d4cba2bd305da5f9b5100484abfb1deadc0dfe1d763768efbf8810e6b4";
 
 pub fn description() -> Value {
     serde_saphyr::from_str(include_str!("../openapi.yaml")).expect("openapi.yaml is YAML")
@@ -45,7 +49,7 @@ pub fn operations(description: &Value) -> Vec<Operation<'_>> {
     found
 }
 
-fn resolve<'a>(description: &'a Value, value: &'a Value) -> &'a Value {
+pub fn resolve<'a>(description: &'a Value, value: &'a Value) -> &'a Value {
     match value.get("$ref").and_then(Value::as_str) {
         Some(reference) => {
             let target = description.pointer(reference.strip_prefix('#').unwrap());
@@ -250,21 +254,21 @@ pub async fn furnished(kind: Kind) -> Door {
     );
     let written = door.state.database.write(move |tx| Box::pin(async move { sqlx::query(sqlx::AssertSqlSafe(older)).execute(tx).await }));
     written.await.unwrap();
-    hold_import(&door, ID);
+    hold_import(&door.state, ID);
     door
 }
 
 /// An import that may be applied, under the id of the examples.
-fn hold_import(door: &Door, id: &str) {
+pub fn hold_import(state: &State, id: &str) {
     use callthrough::rating::import;
     use callthrough::types::{DeckId, TenantId};
     let deck: DeckId = format!("deck_{id}").parse().unwrap();
     let sheet = import::read("prefix,name,per_minute\n420,Czechia,0.70\n44,UK,0.02\n".as_bytes(), &import::Format::default()).unwrap();
-    let now = door.state.clock.timestamp();
-    let comparison = import::Comparison::new(&door.state.decks, deck, sheet, import::Rules::default(), now);
+    let now = state.clock.timestamp();
+    let comparison = import::Comparison::new(&state.decks, deck, sheet, import::Rules::default(), now);
     let report = comparison.report();
-    let held = door.state.imports.begin_as(format!("imp_{id}").parse().unwrap(), &door.state.clock, deck, Some(TenantId::MAIN)).unwrap();
-    held.becomes(import::State::Checked(std::sync::Arc::new(import::Checked { comparison, report })), door.state.clock.now());
+    let held = state.imports.begin_as(format!("imp_{id}").parse().unwrap(), &state.clock, deck, Some(TenantId::MAIN)).unwrap();
+    held.becomes(import::State::Checked(std::sync::Arc::new(import::Checked { comparison, report })), state.clock.now());
 }
 
 /// Sends one example of an operation: `wanted` where a part has one, else its good one. Nothing if no part has `wanted`.
@@ -273,7 +277,11 @@ async fn send(description: &Value, operation: &Operation<'_>, wanted: &str, kind
     let body = operation.shape.get("requestBody").map(|body| body["content"].as_object().unwrap().iter().next().unwrap());
     let body_has = body.is_some_and(|(_, content)| example(content, wanted).is_some());
     let parameters_have = operation.parameters.iter().any(|parameter| example(parameter, wanted).is_some());
-    if !body_has && !parameters_have && (wanted == "bad" || body.is_some()) {
+    let ways = operation.shape["security"].as_array();
+    let by_cookie = ways.and_then(|ways| ways.first()).is_some_and(|way| way["session"].is_array());
+    // What has nothing else to be wrong comes from a page of somebody else's.
+    let forged = wanted == "bad" && !body_has && !parameters_have && by_cookie;
+    if !body_has && !parameters_have && !forged && (wanted == "bad" || body.is_some()) {
         return None;
     }
     // A bad body is sent to a good address.
@@ -305,9 +313,9 @@ async fn send(description: &Value, operation: &Operation<'_>, wanted: &str, kind
         check(description, &content["schema"], sent.as_ref().unwrap(), operation.id, wrong);
     }
     let door = furnished(kind).await;
-    let by_cookie = operation.shape["security"].as_array().and_then(|ways| ways.first()).is_some_and(|way| way["session"].is_array());
     if by_cookie {
         headers.push(("cookie".to_owned(), SIGNED_IN.to_owned()));
+        headers.push(("x-csrf-token".to_owned(), if forged { "forged" } else { CSRF }.to_owned()));
     }
     let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let before = lines_in_the_log(&door).await;
@@ -429,6 +437,16 @@ fn check(description: &Value, schema: &Value, value: &Value, place: &str, proble
         }
         return;
     }
+    if let Some(choices) = schema["anyOf"].as_array() {
+        let fits = |choice| {
+            let mut own = Vec::new();
+            check(description, choice, value, place, &mut own);
+            own.is_empty()
+        };
+        if !choices.iter().any(fits) {
+            problems.push(format!("{place}: {value} fits none of the choices"));
+        }
+    }
     let kinds: Vec<&str> = match &schema["type"] {
         Value::String(kind) => vec![kind],
         Value::Array(kinds) => kinds.iter().filter_map(Value::as_str).collect(),
@@ -454,9 +472,9 @@ fn check(description: &Value, schema: &Value, value: &Value, place: &str, proble
         problems.push(format!("{place}: {value} is none of {allowed:?}"));
     }
     if let (Some(pattern), Some(text)) = (schema["pattern"].as_str(), value.as_str()) {
-        let begin = pattern.trim_start_matches('^').replace('\\', "");
-        if !text.starts_with(&begin) {
-            problems.push(format!("{place}: {text} does not begin with {begin}"));
+        let fitting = regex::Regex::new(pattern).unwrap_or_else(|error| panic!("{place}: {error}"));
+        if !fitting.is_match(text) {
+            problems.push(format!("{place}: {text} does not fit {pattern}"));
         }
     }
     for (index, item) in value.as_array().into_iter().flatten().enumerate() {

@@ -109,6 +109,7 @@ const TOUCH: &[(&[&str], &[&str])] = &[
     (&["getrandom::"], &["types/random.rs"]),
     (&["std::env::"], &["config.rs", "command/", "main.rs"]),
     (&["rustls::"], &["http/tls.rs", "http/server.rs", "sip/net/", "app.rs"]),
+    (&["hickory_resolver::", "webpki::"], &["sip/net/"]),
 ];
 
 /// Files in which money is counted: integers only (spec: money, M1).

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use sqlx::AnyConnection;
 
-use self::spool::{Replayed, Spool};
+use self::spool::{Replayed, Spool, Waits};
 use crate::call::{CallRecord, Cause, Grant};
 use crate::callthrough;
 use crate::cdr::Record;
@@ -30,6 +30,8 @@ use crate::types::{
 
 /// A call that was alive this long before a crash is charged up to here beyond its last heartbeat (money, M5).
 const HEARTBEAT: Duration = Duration::from_secs(5);
+/// A look for what was left behind, and a record that waited, may take this long; a database that hangs is asked again later.
+const LOOK_OVER: Duration = Duration::from_secs(30);
 
 /// What a call needs to be let in.
 #[derive(Debug, Clone)]
@@ -371,12 +373,15 @@ impl Books {
         leaving: Option<Leaving>,
     ) -> Result<(), BooksError> {
         let now = self.0.clock.timestamp();
-        let work = self.0.database.write(move |tx| {
-            Box::pin(
-                async move { statements::answered(tx, call, reservation, at, (dialogs, leaving), now).await.map_err(LedgerError::from) },
-            )
-        });
-        work.await.map_err(BooksError::from)
+        let work = move |books: Self| async move {
+            let work = books.0.database.write(move |tx| {
+                Box::pin(async move {
+                    statements::answered(tx, call, reservation, at, (dialogs, leaving), now).await.map_err(LedgerError::from)
+                })
+            });
+            work.await
+        };
+        self.in_time(work).await.map_err(BooksError::from)
     }
 
     /// The heartbeat: one write for all calls of the node, every five seconds.
@@ -385,9 +390,14 @@ impl Books {
             return Ok(());
         }
         let (calls, now) = (calls.to_vec(), self.0.clock.timestamp());
-        let work =
-            self.0.database.write(move |tx| Box::pin(async move { statements::alive(tx, &calls, now).await.map_err(LedgerError::from) }));
-        work.await.map_err(BooksError::from)
+        let work = move |books: Self| async move {
+            let work = books
+                .0
+                .database
+                .write(move |tx| Box::pin(async move { statements::alive(tx, &calls, now).await.map_err(LedgerError::from) }));
+            work.await
+        };
+        self.in_time(work).await.map_err(BooksError::from)
     }
 
     /// Settles or releases the hold, ends the call, releases or uses up the reservation, writes the record: one transaction.
@@ -395,11 +405,16 @@ impl Books {
     /// goes to the spool, durable before this returns.
     pub async fn close(&self, closing: Closing) -> Result<Closed, BooksError> {
         let call = closing.call;
-        let closed = match self.close_in_time(closing.clone()).await {
+        let late = closing.clone();
+        let closed = match self.in_time(move |books| async move { books.try_close(late).await }).await {
             Ok(closed) => Ok(closed),
             Err(fault) => {
                 tracing::warn!(call.id = %call, %fault, "the books did not take a call record; it waits in the spool");
-                self.0.spool.append(closing).await.map(|()| Closed::Spooled)
+                match self.0.spool.append(closing).await {
+                    // Still ours: nobody else is to settle it by what the books last heard.
+                    Ok(Waits::InMemory) => return Ok(Closed::Spooled),
+                    waits => waits.map(|_| Closed::Spooled),
+                }
             }
         };
         self.live().remove(&call);
@@ -410,9 +425,11 @@ impl Books {
     /// its dialogs and call [`Books::close_abandoned`]. While running: lists what a late or lost write left behind.
     pub async fn recover(&self) -> Result<Vec<Abandoned>, BooksError> {
         self.replay().await?;
-        let mut connection = self.0.database.read().await.map_err(LedgerError::from)?;
-        let rows = statements::open_calls(&mut connection, &self.0.setup.node).await?;
-        drop(connection);
+        let looking = async {
+            let mut connection = self.0.database.read().await?;
+            statements::open_calls(&mut connection, &self.0.setup.node).await
+        };
+        let rows = tokio::time::timeout(LOOK_OVER, looking).await.unwrap_or(Err(LedgerError::Database(sqlx::Error::PoolTimedOut)))?;
         let live = self.live();
         let abandoned = rows.into_iter().filter(|row| !live.contains(&row.closing.call));
         Ok(abandoned.map(|row| Abandoned { call: row.closing.call, dialogs: row.dialogs, answered_at: row.closing.answered_at }).collect())
@@ -421,9 +438,11 @@ impl Books {
     /// Settles an abandoned call at the last heartbeat plus five seconds, at most at its funded time; releases it if it was
     /// never answered; writes its record with the cause `server_restart`. Doing it twice changes nothing.
     pub async fn close_abandoned(&self, call: CallId) -> Result<Closed, BooksError> {
-        let mut connection = self.0.database.read().await.map_err(LedgerError::from)?;
-        let row = statements::open_call(&mut connection, call).await?;
-        drop(connection);
+        let looking = async {
+            let mut connection = self.0.database.read().await?;
+            statements::open_call(&mut connection, call).await
+        };
+        let row = tokio::time::timeout(LOOK_OVER, looking).await.unwrap_or(Err(LedgerError::Database(sqlx::Error::PoolTimedOut)))?;
         let Some(row) = row else { return Ok(Closed::Already) };
         let mut closing = row.closing;
         if let Some(answered_at) = closing.answered_at {
@@ -441,7 +460,13 @@ impl Books {
     }
 
     async fn close_spooled(self, closing: Closing) -> Replayed {
-        let Err(fault) = self.try_close(closing).await else { return Replayed::Written };
+        let call = closing.call;
+        // Nobody waits for this one: slow books are no reason to stop.
+        let written = self.within(LOOK_OVER, move |books| async move { books.try_close(closing).await }).await;
+        let Err(fault) = written else {
+            self.live().remove(&call);
+            return Replayed::Written;
+        };
         let away = match &fault {
             LedgerError::Database(sqlx::Error::Database(refused)) => is_away(&**refused),
             LedgerError::Database(_) => true,
@@ -454,12 +479,23 @@ impl Books {
         Replayed::Keep
     }
 
-    async fn close_in_time(&self, closing: Closing) -> Result<Closed, LedgerError> {
+    /// Waits as long as books may take. The work goes on beside us and may still be done: whatever is written here is harmless
+    /// when it comes late, for a call has one record, and its hold is resolved once.
+    async fn in_time<T, W>(&self, work: impl FnOnce(Self) -> W) -> Result<T, LedgerError>
+    where
+        T: Send + 'static,
+        W: Future<Output = Result<T, LedgerError>> + Send + 'static,
+    {
         let patience = Duration::from_millis(self.0.setup.ledger.books_timeout_ms);
-        let books = self.clone();
-        // A close that comes late after all is harmless: the call has one record, and its hold is resolved once.
-        let work = tokio::spawn(async move { books.try_close(closing).await });
-        match tokio::time::timeout(patience, work).await {
+        self.within(patience, work).await
+    }
+
+    async fn within<T, W>(&self, patience: Duration, work: impl FnOnce(Self) -> W) -> Result<T, LedgerError>
+    where
+        T: Send + 'static,
+        W: Future<Output = Result<T, LedgerError>> + Send + 'static,
+    {
+        match tokio::time::timeout(patience, tokio::spawn(work(self.clone()))).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Err(sqlx::Error::WorkerCrashed.into()),
             Err(_) => Err(sqlx::Error::PoolTimedOut.into()),

@@ -1,6 +1,7 @@
 //! The arriving call: which trunk, who calls, what was dialled, and where it shall go.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Board;
 use crate::callthrough::{self, Found, Mode, Reservation};
@@ -10,6 +11,8 @@ use crate::subscriber;
 use crate::trunk::{Arrival, Trunk};
 use crate::types::{CallerId, Country, E164, Refusal, Timestamp};
 
+/// The look into the books may take this long.
+const PATIENCE: Duration = Duration::from_secs(4);
 /// Values of one header that are looked at.
 const MOST_VALUES: usize = 8;
 /// Characters of a dialled "number" that is none, as the record keeps it.
@@ -86,11 +89,11 @@ pub(super) async fn look(board: &Board, caller: Result<E164, Refusal>, dialled: 
         Err(refusal @ (Refusal::NoReservation | Refusal::ReservationExpired | Refusal::CallerWithheld | Refusal::CallerUnverified))
             if speaks =>
         {
-            let number = match board.database.read().await {
-                Ok(mut connection) => callthrough::store::get_access_number(&mut connection, dialled).await,
-                Err(error) => Err(error),
+            let finding = async {
+                let mut connection = board.database.read().await?;
+                callthrough::store::get_access_number(&mut connection, dialled).await
             };
-            match number.map_err(|error| books_down(&error))? {
+            match in_time(finding).await.map_err(|error| books_down(&error))? {
                 Some(number) if number.settings.modes.contains(&Mode::Code) => Ok(Looked::Ask(number.country)),
                 _ => Err(refusal),
             }
@@ -101,13 +104,23 @@ pub(super) async fn look(board: &Board, caller: Result<E164, Refusal>, dialled: 
 
 /// Which reservation a code means that was keyed in, and the language of whoever made it.
 pub(super) async fn look_up(board: &Board, code: &str, dialled: E164) -> Result<(Reservation, Option<Language>), Refusal> {
-    let fault = |error| books_down(&error);
-    let mut connection = board.database.read().await.map_err(fault)?;
     let now = board.clock.timestamp();
-    let found = callthrough::store::find_code(&mut connection, &board.callthrough, code, dialled, now).await;
-    let reservation = judge(&board.callthrough, found, now)?;
-    let subscriber = subscriber::store::get(&mut connection, reservation.subscriber).await.map_err(fault)?;
+    let finding = async {
+        let mut connection = board.database.read().await?;
+        callthrough::store::find_code(&mut connection, &board.callthrough, code, dialled, now).await
+    };
+    let reservation = judge(&board.callthrough, in_time(finding).await, now)?;
+    let knowing = async {
+        let mut connection = board.database.read().await?;
+        subscriber::store::get(&mut connection, reservation.subscriber).await
+    };
+    let subscriber = in_time(knowing).await.map_err(|error| books_down(&error))?;
     Ok((reservation, subscriber.and_then(|subscriber| Language::of_locale(&subscriber.locale))))
+}
+
+/// Books that are away must not keep a caller waiting.
+async fn in_time<T>(reading: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+    tokio::time::timeout(PATIENCE, reading).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
 }
 
 fn books_down(error: &sqlx::Error) -> Refusal {
@@ -118,10 +131,11 @@ fn books_down(error: &sqlx::Error) -> Refusal {
 /// Which reservation this caller and this access number mean. Reads only; the claim comes with the hold.
 async fn screen(board: &Board, caller: E164, dialled: E164) -> Result<Reservation, Refusal> {
     let now = board.clock.timestamp();
-    let found = match board.database.read().await {
-        Ok(mut connection) => callthrough::store::find(&mut connection, &board.callthrough, caller, dialled, now).await,
-        Err(error) => Err(error),
+    let finding = async {
+        let mut connection = board.database.read().await?;
+        callthrough::store::find(&mut connection, &board.callthrough, caller, dialled, now).await
     };
+    let found = in_time(finding).await;
     judge(&board.callthrough, found, now)
 }
 

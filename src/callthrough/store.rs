@@ -15,6 +15,11 @@ use crate::types::{CallId, Clock, Country, E164, Random, Refusal, ReservationId,
 /// Claims of one reservation: the first, and two more after calls that ended before B answered.
 const MAX_CLAIMS: i64 = 3;
 
+/// No reservation lives longer (`callthrough.life_secs` ends here).
+const LONGEST_LIFE: Duration = Duration::from_secs(120);
+/// Clocks of nodes that share the books are closer than this.
+const CLOCKS_APART: Duration = Duration::from_secs(5);
+
 /// Digits of a one-time code: over 26 bits for a minute and three tries.
 const CODE_DIGITS: usize = 8;
 /// Codes that are drawn before the books are called broken.
@@ -407,20 +412,30 @@ pub fn add_consume(script: &mut Script, id: ReservationId, call: CallId) {
     script.add("update reservation_caller set pending = 0 where reservation_id = $1 and pending = 1", [id.to_string().into()]);
 }
 
-/// Marks reservations nobody called for; for the night watch. Returns how many.
+/// Marks reservations nobody called for, and those that were made after now or would outlive every reservation: between two runs
+/// the machine's clock was set back, and nobody knows how old they are. For the night watch and the start. Returns how many.
 pub async fn expire(tx: &mut AnyConnection, now: Timestamp) -> Result<u64, sqlx::Error> {
+    let (made_by, over_by) = (now + CLOCKS_APART, now + LONGEST_LIFE + CLOCKS_APART);
     sqlx::query(
         "update reservation_caller set pending = 0 where pending = 1 and reservation_id in \
-         (select id from reservation where late_until_us < $1 and state in ('pending', 'claimed'))",
+         (select id from reservation where (late_until_us < $1 and state in ('pending', 'claimed')) \
+          or ((created_at_us > $2 or expires_at_us > $3) and state = 'pending'))",
     )
     .bind(now.as_micros())
+    .bind(made_by.as_micros())
+    .bind(over_by.as_micros())
     .execute(&mut *tx)
     .await?;
-    sqlx::query("update reservation set state = 'expired' where late_until_us < $1 and state = 'pending'")
-        .bind(now.as_micros())
-        .execute(tx)
-        .await
-        .map(|done| done.rows_affected())
+    sqlx::query(
+        "update reservation set state = 'expired' \
+         where state = 'pending' and (late_until_us < $1 or created_at_us > $2 or expires_at_us > $3)",
+    )
+    .bind(now.as_micros())
+    .bind(made_by.as_micros())
+    .bind(over_by.as_micros())
+    .execute(tx)
+    .await
+    .map(|done| done.rows_affected())
 }
 
 /// Forgets reservations that ended before `before`, and remembered nonces as old. For the night watch.

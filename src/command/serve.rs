@@ -1,5 +1,6 @@
 //! `callthrough serve`: run until told to stop.
 
+use std::io::Write;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -74,11 +75,26 @@ impl Signals {
     }
 }
 
+/// Standard error for the log: what cannot be written, as on a full disk, is lost. Whoever writes a line does not hear of it.
+struct Patient(std::io::Stderr);
+
+impl Write for Patient {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        let _ = self.0.write_all(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        let _ = self.0.flush();
+        Ok(())
+    }
+}
+
 /// Sends the log to standard error as the settings say.
 pub(super) fn write_log(log: &Log) -> Result<(), Failure> {
     let filter = tracing_subscriber::EnvFilter::try_new(&log.level)
         .map_err(|error| Failure::settings(format!("log.level = \"{}\": {error}. Write error, warn, info or debug", log.level)))?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Patient(std::io::stderr()));
     match log.format {
         LogFormat::Text => lines.init(),
         LogFormat::Json => lines.json().init(),

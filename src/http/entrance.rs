@@ -46,6 +46,11 @@ pub async fn enter(extract::State(state): extract::State<State>, mut request: Re
     let allowed = state.gate.count(&counted);
     let answered = match (allowed.wait, found) {
         (Some(seconds), _) => too_fast(seconds).into_response(),
+        // A method that is not taken here is told first, whatever else is wrong: 405 comes from the routes.
+        (None, Err(problem)) if problem.status == StatusCode::NOT_FOUND => {
+            request.extensions_mut().insert(Refused(problem));
+            next.run(request).await
+        }
         (None, Err(problem)) => refused(problem),
         (None, Ok(caller)) => {
             if let Some(caller) = caller {
@@ -55,6 +60,18 @@ pub async fn enter(extract::State(state): extract::State<State>, mut request: Re
         }
     };
     announce(answered, allowed)
+}
+
+/// Among the request's extensions: who asks is known, but not in which books.
+#[derive(Debug, Clone)]
+struct Refused(Problem);
+
+/// Stands before every handler: without a tenant nothing is done.
+pub async fn admit(request: Request, next: Next) -> Response {
+    match request.extensions().get::<Refused>() {
+        Some(Refused(problem)) => problem.clone().into_response(),
+        None => next.run(request).await,
+    }
 }
 
 fn refused(problem: Problem) -> Response {

@@ -101,6 +101,11 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "bad_request", message)
     }
 
+    /// A part of the request is well written, and yet cannot be done: 422.
+    pub fn unfit(field: impl Into<Cow<'static, str>>, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { field: Some(field.into()), ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "unfit", message) }
+    }
+
     /// There is no such thing: 404.
     pub fn not_found(what: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", format!("There is no such {what}. Check the id."))
@@ -154,7 +159,7 @@ impl From<PeopleError> for Problem {
             PeopleError::NoMasterKey => (StatusCode::CONFLICT, "no_master_key"),
             PeopleError::Login => return Self::field("login", message),
             PeopleError::Name => return Self::field("name", message),
-            PeopleError::Password(message) => return Self::field("password", message),
+            PeopleError::Password(message) => return Self::unfit("password", message),
             PeopleError::Taken | PeopleError::LastOwner | PeopleError::NothingOffered => (StatusCode::CONFLICT, "conflict"),
             PeopleError::MoreThanYou => (StatusCode::FORBIDDEN, "not_allowed"),
             PeopleError::Gone => (StatusCode::NOT_FOUND, "not_found"),

@@ -86,7 +86,7 @@ pub fn asked(headers: &HeaderMap, credential: String, request: String, body: &[u
     let wrong = "Send one Idempotency-Key header of 1 to 255 printable characters, a new one for each new movement.";
     let mut keys = headers.get_all("idempotency-key").iter();
     let key = match (keys.next().and_then(|key| key.to_str().ok()), keys.next()) {
-        (Some(key), None) if (1..=LONGEST_KEY).contains(&key.len()) => key.to_owned(),
+        (Some(key), None) if (1..=LONGEST_KEY).contains(&key.len()) && !key.contains('\t') => key.to_owned(),
         _ => return Err(Problem { code: "idempotency_key", ..Problem::field("Idempotency-Key", wrong) }),
     };
     Ok(Asked { key, credential, request, body_digest: hex(&Sha256::digest(body)) })

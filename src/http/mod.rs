@@ -6,6 +6,7 @@ pub mod admin;
 pub mod api;
 pub mod auth;
 pub mod caller;
+mod deadline;
 mod entrance;
 pub mod error;
 pub mod gate;
@@ -20,6 +21,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use axum::Router;
+use axum::middleware::from_fn;
 
 pub use caller::Caller;
 pub use error::Problem;
@@ -108,5 +110,5 @@ pub struct State {
 /// configuration, and a mistake in one gets a message too.
 pub fn router(state: State, softphone: Router) -> Router {
     let api = api::router(state.clone());
-    softphone.nest("/api/v1", api.clone()).merge(admin::router(state, api))
+    softphone.nest("/api/v1", api.clone()).merge(admin::router(state, api)).layer(from_fn(deadline::keep))
 }

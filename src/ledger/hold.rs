@@ -152,6 +152,8 @@ fn slice_within(
 mod tests {
     use std::time::Duration;
 
+    use proptest::prelude::*;
+
     use super::*;
     use crate::rating::{DurationRounding, Periods, Rounding};
     use crate::types::{AccountId, Clock, Random};
@@ -258,6 +260,76 @@ mod tests {
         let free = Rate { per_minute: Nanos::ZERO, ..rate(60, 60) };
         assert_eq!(first(0, &usage(1, 0, 0), &free), Ok((0, 7200, false)));
         assert_eq!(first(0, &usage(2, 0, 0), &free), Err(Refusal::TooManyCalls));
+    }
+
+    fn any_rate() -> impl Strategy<Value = Rate> {
+        let price = prop_oneof![Just(0), 1..100_000_i64, 0..1_000_000_000_i64];
+        let step = prop_oneof![Just(1), Just(6), Just(30), Just(60), 1..200_u32];
+        let few = prop_oneof![2 => Just(0), 1 => 0..90_u32];
+        let least = prop_oneof![2 => Just(0), 1 => 0..400_000_i64];
+        let rounding = prop_oneof![Just(Rounding::Up), Just(Rounding::HalfEven), Just(Rounding::Down)];
+        let lasting = prop_oneof![Just(DurationRounding::Up), Just(DurationRounding::Down), Just(DurationRounding::Nearest)];
+        let periods = prop_oneof![Just(""), Just("mo-fr 08:00-18:00 0.9 @+01:00"), Just("mo-su 00:00-12:00 0.000001 @-05:00")];
+        let fields = (price, least.clone(), step.clone(), step, few.clone(), least, few, rounding, lasting, periods);
+        fields.prop_map(|(price, fee, first_secs, next_secs, min_secs, min_charge, grace_secs, rounding, duration_rounding, periods)| {
+            Rate {
+                per_minute: Nanos::new(price),
+                connect_fee: Micros::new(fee),
+                first_secs,
+                next_secs,
+                min_secs,
+                min_charge: Micros::new(min_charge),
+                grace_secs,
+                rounding,
+                duration_rounding,
+                periods: periods.parse().unwrap(),
+            }
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        /// However a call is paid for, slice by slice, and however long it lasts.
+        #[test]
+        fn a_charge_never_exceeds_its_hold_and_is_computed_again_from_its_record(
+            rate in any_rate(),
+            balance in prop_oneof![0..3_000_000_i64, 0..100_000_000_i64],
+            spent in 0..9_000_000_i64,
+            slice_secs in 1..400_u32,
+            extensions in 0..12_usize,
+            talked_ms in 0..8_000_000_u64,
+            answered_after in 0..8 * 86_400_000_000_i64,
+        ) {
+            let config = Config { slice_secs, ..Config::default() };
+            let answered_at = Timestamp::from_micros(1_893_456_000_000_000 + answered_after);
+            let admitted = authorise(&config, &LIMITS, &account(balance, 0), &usage(0, spent, 0), &rate).unwrap();
+            let Ok(mut hold) = admitted else { return Ok(()) };
+            for _ in 0..extensions {
+                let held = hold.amount.get();
+                let so_far = (hold.amount, hold.funded_secs);
+                let more = extend(&config, &LIMITS, &account(balance, held), &usage(1, spent, held), &rate, so_far, Some(answered_at));
+                match more.unwrap() {
+                    Some(more) => {
+                        prop_assert!(more.amount >= hold.amount && more.funded_secs > hold.funded_secs, "a hold only grows");
+                        hold = more;
+                    }
+                    None => break,
+                }
+            }
+            prop_assert!(hold.amount.get() <= balance.min(LIMITS.spend_cap.get() - spent), "what is set aside is there");
+            let talked = Duration::from_millis(talked_ms);
+            let charge = settle(&rate, talked, hold.funded_secs, answered_at).unwrap();
+            prop_assert!(charge.amount <= hold.amount, "{charge:?} of {hold:?}");
+            let longer = settle(&rate, talked + Duration::from_secs(1), hold.funded_secs, answered_at).unwrap();
+            prop_assert!(charge.amount <= longer.amount, "a charge never falls with time");
+
+            // The record carries the copy of the rate, the talk, the exact fraction and the mode.
+            let copy: Rate = serde_json::from_str(&serde_json::to_string(&rate).unwrap()).unwrap();
+            prop_assert_eq!(&settle(&copy, talked, hold.funded_secs, answered_at).unwrap(), &charge);
+            let least = if charge.billed_secs > 0 { copy.min_charge } else { Micros::ZERO };
+            prop_assert_eq!(copy.rounding.divide(charge.numerator).unwrap().max(least), charge.amount);
+        }
     }
 
     #[test]

@@ -19,8 +19,8 @@ pub fn check(password: &str, login: &str) -> Result<(), PeopleError> {
     let local = login.split('@').next().unwrap_or_default();
     if count < SHORTEST {
         Err(PeopleError::Password("Choose a password of at least 12 characters; a few words in a row are easy to keep in mind."))
-    } else if password.len() > LONGEST || password.chars().any(char::is_control) {
-        Err(PeopleError::Password("Choose a password of at most 256 bytes, without control characters."))
+    } else if count > LONGEST || password.chars().any(char::is_control) {
+        Err(PeopleError::Password("Choose a password of at most 256 characters, without control characters."))
     } else if letters.len() < VARIETY {
         Err(PeopleError::Password("The password repeats too few characters. Choose one with at least five different ones."))
     } else if local.len() >= 4 && folded.contains(local) {

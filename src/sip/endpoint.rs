@@ -15,6 +15,8 @@ use super::leg::{Command, EVENT_QUEUE, Incoming, Leg, LegId, OutgoingInvite, Sto
 use super::net;
 use super::net::Doors;
 use super::net::flow::Bounds;
+use super::net::tls::{Files, Tls, TlsError};
+use super::resolve::Resolver;
 use super::transaction::Intervals;
 use super::transport::Transport;
 use crate::types::{Clock, Random, TrunkId};
@@ -27,6 +29,10 @@ pub struct Config {
     pub listen: Vec<SocketAddr>,
     /// Whether TCP is spoken there too, not UDP alone.
     pub tcp: bool,
+    /// TLS: where, and by which certificates.
+    pub tls: Files,
+    /// DNS servers to ask; none means those of the machine.
+    pub dns: Vec<SocketAddr>,
     /// TCP and TLS connections at once; strangers may have half of them.
     pub max_connections: usize,
     /// Connections at once from one stranger's address.
@@ -74,6 +80,8 @@ impl Default for Config {
         Self {
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 5060))],
             tcp: true,
+            tls: Files::default(),
+            dns: Vec::new(),
             max_connections: 2_000,
             max_connections_of_one: 20,
             connection_idle_secs: 900,
@@ -153,18 +161,31 @@ const ORDER_QUEUE: usize = 4096;
 pub struct Endpoint {
     orders: mpsc::Sender<Order>,
     local: Arc<[SocketAddr]>,
+    secret: Arc<[SocketAddr]>,
     next_leg: Arc<AtomicU64>,
 }
 
 impl Endpoint {
     /// Binds the sockets and starts the task. Until [`Endpoint::set_sources`] everybody is a stranger.
-    #[expect(clippy::unused_async, reason = "it starts a task, so it must be called inside a runtime")]
     pub async fn start(config: Config, clock: Clock, random: Random) -> io::Result<(Self, mpsc::Receiver<Incoming>)> {
+        let resolver = Resolver::by_servers(&config.dns, clock.clone());
+        Self::start_with(config, clock, random, resolver).await
+    }
+
+    /// The same with a resolver that others use too.
+    #[expect(clippy::unused_async, reason = "it starts a task, so it must be called inside a runtime")]
+    pub async fn start_with(
+        config: Config,
+        clock: Clock,
+        random: Random,
+        resolver: Resolver,
+    ) -> io::Result<(Self, mpsc::Receiver<Incoming>)> {
         if config.session_secs < MIN_SE {
             let message = format!("sip.session_secs is {}, but RFC 4028 allows no less than {MIN_SE}", config.session_secs);
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
-        let doors = Doors::open(&config.listen, config.tcp)?;
+        let tls = Tls::load(&config.tls, clock.clone()).map_err(io::Error::other)?;
+        let doors = Doors::open(&config.listen, config.tcp, &config.tls.listen)?;
         let bound = doors.addresses()?;
         let locals = bound
             .iter()
@@ -191,13 +212,13 @@ impl Endpoint {
             stranger_requests: config.stranger_requests,
         };
         let local = bound.iter().filter(|(transport, _)| *transport == Transport::Udp).map(|(_, address)| *address).collect();
-        let sockets = bound.into_iter().map(|(_, address)| address).collect();
+        let secret = bound.iter().filter(|(transport, _)| *transport == Transport::Tls).map(|(_, address)| *address).collect();
         let (orders, order_queue) = mpsc::channel(ORDER_QUEUE);
         let (incoming, calls) = mpsc::channel(config.max_waiting_calls.max(1));
         let core = Core::new(settings, random);
-        let task = net::task::Task::new(core, doors, sockets, bounds, clock, order_queue, orders.downgrade(), incoming);
+        let task = net::task::Task::new(core, doors, bound, (bounds, tls), resolver, clock, order_queue, orders.downgrade(), incoming);
         tokio::spawn(task.run());
-        Ok((Self { orders, local, next_leg: Arc::new(AtomicU64::new(1)) }, calls))
+        Ok((Self { orders, local, secret, next_leg: Arc::new(AtomicU64::new(1)) }, calls))
     }
 
     /// Says from now on who is a trunk and who a stranger.
@@ -222,6 +243,16 @@ impl Endpoint {
     /// The addresses we listen on, in the order of [`Config::listen`]: each for UDP and, unless that is off, for TCP.
     pub fn local_addresses(&self) -> &[SocketAddr] {
         &self.local
+    }
+
+    /// The addresses we listen on for TLS.
+    pub fn tls_addresses(&self) -> &[SocketAddr] {
+        &self.secret
+    }
+
+    /// What can be said of the settings without starting: the certificates are there and sound.
+    pub fn check(config: &Config) -> Result<(), TlsError> {
+        Tls::load(&config.tls, Clock::system()).map(drop)
     }
 
     /// How full the tables are: all zero some 32 seconds after the last call.

@@ -12,6 +12,7 @@ pub mod leg;
 pub mod msg;
 pub(crate) mod net;
 pub(crate) mod overload;
+pub mod resolve;
 pub(crate) mod target;
 pub(crate) mod transaction;
 pub mod transport;
@@ -21,5 +22,7 @@ pub use leg::{
     Body, ByWhom, EarlyDialogId, Header, Hop, InDialog, Incoming, Invite, Leg, LegEvent, LegId, OutgoingInvite, Reason, RequestId,
     StoredDialog, Target,
 };
+pub use net::tls::TlsError;
+pub use resolve::Resolver;
 pub use target::{Step, in_order};
 pub use transport::Transport;

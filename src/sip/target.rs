@@ -8,6 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::leg::Hop;
+use super::resolve::{Question, Resolver};
+use super::transport::Transport;
 use crate::types::{Moment, Random};
 
 /// Names kept in mind. Beyond this the least lately asked goes.
@@ -158,17 +160,18 @@ impl<T> Names<T> {
     }
 }
 
-/// Asks the system's resolver for an address of the family of `like`.
-pub async fn resolve(name: HostPort, like: SocketAddr) -> (HostPort, Option<SocketAddr>) {
-    let found = tokio::net::lookup_host((&*name.host, name.port)).await;
-    let address = found.ok().and_then(|mut addresses| addresses.find(|address| address.is_ipv4() == like.is_ipv4()));
+/// Asks for an address of the family of `like`.
+pub async fn resolve(resolver: Resolver, name: HostPort, (transport, like): (Transport, SocketAddr)) -> (HostPort, Option<SocketAddr>) {
+    let question = Question { host: name.host.to_string(), port: Some(name.port), transport: Some(transport) };
+    let found = resolver.find(&question).await;
+    let address =
+        found.ok().and_then(|steps| steps.iter().map(|step| step.hop.address).find(|address| address.is_ipv4() == like.is_ipv4()));
     (name, address)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sip::Transport;
 
     fn name(host: &str) -> HostPort {
         HostPort { host: host.into(), port: 5060 }
@@ -240,11 +243,5 @@ mod tests {
         }
         assert!((7_200..7_800).contains(&first[1]) && (2_200..2_700).contains(&first[2]) && first[3] > 0, "{first:?}");
         assert_eq!(in_order(&[], &random), []);
-    }
-
-    #[tokio::test]
-    async fn a_literal_address_needs_no_resolver() {
-        let (_, found) = resolve(name("127.0.0.1"), SocketAddr::from(([127, 0, 0, 1], 1))).await;
-        assert_eq!(found, Some(SocketAddr::from(([127, 0, 0, 1], 5060))));
     }
 }

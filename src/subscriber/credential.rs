@@ -16,7 +16,7 @@ use crate::types::{CredentialId, Random, Secret, SubscriberId, Timestamp};
 const GENERATED_LENGTH: usize = 32;
 /// Bytes of the salt of a password hash (RFC 9106 §3.1).
 const SALT_LENGTH: usize = 16;
-/// Longest secret in bytes.
+/// Longest secret in characters.
 const LONGEST_SECRET: usize = 256;
 
 /// How a subscriber or one of their devices proves who it is.
@@ -112,7 +112,7 @@ pub struct Wanted {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CredentialError {
     /// Empty, too long, or with control characters.
-    #[error("give a secret of 1 to 256 bytes without control characters, or leave it out to have one made")]
+    #[error("give a secret of 1 to 256 characters without control characters, or leave it out to have one made")]
     Secret,
     /// Only asterisks.
     #[error("a secret of asterisks only is what apps send instead of a secret over http; choose another")]
@@ -138,7 +138,7 @@ impl Credential {
     ) -> Result<(Self, Secret), CredentialError> {
         let secret = wanted.secret.unwrap_or_else(|| Secret::new(random.alphanumeric(GENERATED_LENGTH)));
         let text = secret.expose();
-        if text.is_empty() || text.len() > LONGEST_SECRET || text.chars().any(char::is_control) {
+        if text.is_empty() || text.chars().count() > LONGEST_SECRET || text.chars().any(char::is_control) {
             return Err(CredentialError::Secret);
         }
         if text.bytes().all(|byte| byte == b'*') {

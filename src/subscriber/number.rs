@@ -20,9 +20,9 @@ impl VerifiedNumber {
     }
 }
 
-/// A name at the door as it is looked up: trimmed, folded to lower case. None if nothing is left or it is longer than 255 bytes.
+/// A name at the door as it is looked up: trimmed, folded to lower case. None if nothing is left or it is longer than 255 characters.
 pub fn fold_identity(name: &str) -> Option<String> {
     const LONGEST: usize = 255;
     let folded = name.trim().to_lowercase();
-    (!folded.is_empty() && folded.len() <= LONGEST && !folded.chars().any(char::is_control)).then_some(folded)
+    (!folded.is_empty() && name.chars().count() <= LONGEST && !folded.chars().any(char::is_control)).then_some(folded)
 }

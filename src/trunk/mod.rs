@@ -22,8 +22,10 @@ pub use normalise::{Arrival, ReadCall, read};
 pub use settings::{AttestationPolicy, Bare, ExtraHeader, Format, IdentityHeader, Rule, Settings, Source, Target, TrunkTransport};
 pub use store::TrunkError;
 
+use tokio::task::JoinSet;
+
 use crate::database::Database;
-use crate::sip::{Hop, Transport};
+use crate::sip::{Hop, Resolver, Transport};
 use crate::types::{Clock, E164, Moment, Random, Refusal, TrunkId};
 use way::Way;
 
@@ -85,6 +87,7 @@ pub struct Trunks {
     ways: Arc<RwLock<HashMap<TrunkId, Arc<[Way]>>>>,
     /// Addresses that did not answer, and when.
     failed: Arc<Mutex<HashMap<SocketAddr, Moment>>>,
+    resolver: Resolver,
     clock: Clock,
 }
 
@@ -108,6 +111,11 @@ impl Drop for Slot {
 impl Trunks {
     /// A picture of exactly these trunks, for tests and for a start without books.
     pub fn new(trunks: Vec<Trunk>, clock: Clock) -> Self {
+        let resolver = Resolver::by_servers(&[], clock.clone());
+        Self::with(trunks, clock, resolver)
+    }
+
+    fn with(trunks: Vec<Trunk>, clock: Clock, resolver: Resolver) -> Self {
         let picture = Arc::new(trunks.into_iter().map(Arc::new).collect());
         Self {
             picture: Arc::new(RwLock::new(picture)),
@@ -115,13 +123,20 @@ impl Trunks {
             usage: Arc::default(),
             ways: Arc::default(),
             failed: Arc::default(),
+            resolver,
             clock,
         }
     }
 
     /// The trunks of the books.
     pub async fn load(database: &Database, clock: Clock) -> Result<Self, TrunkError> {
-        let trunks = Self::new(Vec::new(), clock);
+        let resolver = Resolver::by_servers(&[], clock.clone());
+        Self::load_with(database, clock, resolver).await
+    }
+
+    /// The same with a resolver that others use too.
+    pub async fn load_with(database: &Database, clock: Clock, resolver: Resolver) -> Result<Self, TrunkError> {
+        let trunks = Self::with(Vec::new(), clock, resolver);
         trunks.reload(database).await?;
         Ok(trunks)
     }
@@ -132,8 +147,18 @@ impl Trunks {
         let mut trunks = store::list(&mut *database.read().await?).await?;
         let known = self.ways.read().unwrap_or_else(PoisonError::into_inner).clone();
         let mut ways = HashMap::new();
+        // All at once: the names of one carrier must not keep the others waiting.
+        let mut asking = JoinSet::new();
+        for trunk in trunks.iter().filter(|trunk| trunk.enabled) {
+            let (id, settings, resolver) = (trunk.id, trunk.settings.clone(), self.resolver.clone());
+            asking.spawn(async move { (id, way::find(&settings, &resolver).await) });
+        }
+        let mut answers = HashMap::new();
+        while let Some(answer) = asking.join_next().await {
+            answers.extend(answer);
+        }
         for trunk in trunks.iter_mut().filter(|trunk| trunk.enabled) {
-            let (mut found, lost) = way::find(&trunk.settings).await;
+            let (mut found, lost) = answers.remove(&trunk.id).unwrap_or_default();
             for error in lost {
                 tracing::warn!(trunk.name = trunk.name, error, "a target of a trunk cannot be resolved; check its host name");
             }

@@ -1,7 +1,7 @@
 //! How a trunk is reached and how it writes numbers: what the operator sets, kept as JSON in the trunk's row.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -246,8 +246,8 @@ impl ExtraHeader {
         if OURS.contains(&self.name.to_ascii_lowercase().as_str()) || self.name.len() == 1 {
             return Some(format!("The header {} is written by the server. Choose another name.", self.name));
         }
-        let is_line = self.value.len() <= 512 && !self.value.chars().any(char::is_control);
-        (!is_line).then(|| format!("Write the value of {} on one line of at most 512 bytes.", self.name))
+        let is_line = self.value.chars().count() <= 512 && !self.value.chars().any(char::is_control);
+        (!is_line).then(|| format!("Write the value of {} on one line of at most 512 characters.", self.name))
     }
 }
 
@@ -418,20 +418,6 @@ pub struct Target {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("write the target as a host with an optional port, such as sip.example.com, 192.0.2.7:5070 or [2001:db8::1]:5060")]
 pub struct TargetError;
-
-impl Target {
-    /// The addresses behind the name, as the system's resolver tells them.
-    pub async fn resolve(&self, transport: Transport) -> std::io::Result<Vec<SocketAddr>> {
-        let port = self.port.unwrap_or(transport.usual_port());
-        if let Ok(address) = self.host.parse::<IpAddr>() {
-            return Ok(vec![SocketAddr::new(address, port)]);
-        }
-        let host = self.host.clone();
-        let addresses = tokio::task::spawn_blocking(move || (host.as_str(), port).to_socket_addrs().map(Vec::from_iter)).await;
-        let addresses = addresses.map_err(std::io::Error::other)??;
-        if addresses.is_empty() { Err(std::io::Error::other("the name has no address")) } else { Ok(addresses) }
-    }
-}
 
 impl FromStr for Target {
     type Err = TargetError;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Settings;
-use crate::sip::{Hop, Step, Transport, in_order};
+use crate::sip::resolve::Question;
+use crate::sip::{Hop, Resolver, Step, in_order};
 use crate::types::{Moment, Random};
 
 /// How long an address that did not answer is tried after the others.
@@ -16,7 +17,7 @@ pub const MOST_HOPS: usize = 4;
 /// Addresses whose failures are remembered.
 const MOST_FAILED: usize = 1_024;
 /// Each further target comes after all addresses of those before.
-const TARGET_STRIDE: u32 = 1 << 16;
+const TARGET_STRIDE: u32 = 1 << 28;
 
 /// One address of a trunk.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,18 +29,17 @@ pub struct Way {
 }
 
 /// Finds the addresses of a trunk: of its proxy if it has one, else of each target in turn. Names that cannot be resolved are told.
-pub async fn find(settings: &Settings) -> (Vec<Way>, Vec<String>) {
+pub async fn find(settings: &Settings, resolver: &Resolver) -> (Vec<Way>, Vec<String>) {
     let targets: Vec<_> = match &settings.outbound_proxy {
         Some(proxy) => vec![proxy],
         None => settings.target.iter().chain(&settings.more_targets).collect(),
     };
     let (mut ways, mut lost) = (Vec::new(), Vec::new());
-    let transport = settings.transport.demanded().unwrap_or(Transport::Udp);
-    let by_size = settings.transport.demanded().is_none();
     for (place, target) in (0_u32..).zip(targets) {
-        match target.resolve(transport).await {
-            Ok(addresses) => ways.extend((0_u32..).zip(addresses).map(|(rank, address)| Way {
-                step: Step { priority: place * TARGET_STRIDE + rank, weight: 0, hop: Hop { transport, address, by_size } },
+        let question = Question { host: target.host.clone(), port: target.port, transport: settings.transport.demanded() };
+        match resolver.find(&question).await {
+            Ok(steps) => ways.extend(steps.iter().map(|step| Way {
+                step: Step { priority: place * TARGET_STRIDE + step.priority, ..*step },
                 domain: target.host.as_str().into(),
             })),
             Err(error) => lost.push(format!("{}: {error}", target.host)),
@@ -74,6 +74,8 @@ pub fn note(failed: &mut HashMap<SocketAddr, Moment>, address: SocketAddr, worke
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sip::Transport;
+    use crate::types::Clock;
 
     #[tokio::test]
     async fn addresses_keep_their_order_and_one_that_failed_comes_last_for_a_while() {
@@ -82,7 +84,8 @@ mod tests {
             more_targets: vec!["192.0.2.2".parse().unwrap(), "[2001:db8::1]".parse().unwrap()],
             ..Settings::default()
         };
-        let (ways, lost) = find(&settings).await;
+        let resolver = Resolver::by_servers(&["127.0.0.1:9".parse().unwrap()], Clock::system());
+        let (ways, lost) = find(&settings, &resolver).await;
         assert_eq!(lost, Vec::<String>::new());
         let (mut failed, random) = (HashMap::new(), Random::seeded(1));
         let at = |secs| Moment::default() + Duration::from_secs(secs);
@@ -96,7 +99,7 @@ mod tests {
         note(&mut failed, "192.0.2.1:5070".parse().unwrap(), true, at(1));
         assert_eq!(shown(&failed, 1)[0], "192.0.2.1:5070");
         let tls = Settings { outbound_proxy: "192.0.2.9".parse().ok(), transport: crate::trunk::TrunkTransport::Tls, ..settings };
-        let (ways, _) = find(&tls).await;
+        let (ways, _) = find(&tls, &resolver).await;
         let hop = Hop { transport: Transport::Tls, address: "192.0.2.9:5061".parse().unwrap(), by_size: false };
         assert_eq!((ways.len(), ways[0].step.hop, &*ways[0].domain), (1, hop, "192.0.2.9"));
     }

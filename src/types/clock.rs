@@ -151,6 +151,15 @@ impl Clock {
         Timestamp(*wall_at_origin) + Duration::from_nanos(moment.0)
     }
 
+    /// How far the machine's time of day has moved away from ours since the start, in microseconds: positive if it was set
+    /// forward. A manual clock has no other.
+    pub fn set_apart(&self) -> i64 {
+        match &*self.0 {
+            Hands::System { .. } => wall_micros().saturating_sub(self.timestamp().as_micros()),
+            Hands::Manual { .. } => 0,
+        }
+    }
+
     /// Moves a manual clock on. Does nothing to the machine's.
     pub fn advance(&self, by: Duration) {
         if let Hands::Manual { nanos, moved, .. } = &*self.0 {

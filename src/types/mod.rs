@@ -25,7 +25,7 @@ pub use digit::{Digit, Digits};
 pub use e164::{E164, NumberError};
 pub use emergency::{emergency_number, is_emergency, is_emergency_prefix};
 pub use ids::*;
-pub use money::{Currency, Micros, Money, MoneyError, Nanos};
+pub use money::{Currency, Micros, Money, MoneyError, Nanos, object};
 pub use number_kind::NumberKind;
 pub use random::Random;
 pub use refusal::Refusal;

@@ -155,6 +155,23 @@ macro_rules! serde_as_text {
 
 serde_as_text!(Micros, Nanos);
 
+/// A value written as an object: by itself, a derived one takes a list of its fields too.
+pub fn object<'de, D: serde::Deserializer<'de>, T: serde::Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    struct Fields<T>(std::marker::PhantomData<T>);
+    impl<'de, T: serde::Deserialize<'de>> serde::de::Visitor<'de> for Fields<T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: serde::de::MapAccess<'de>>(self, fields: A) -> Result<T, A::Error> {
+            T::deserialize(serde::de::value::MapAccessDeserializer::new(fields))
+        }
+    }
+    deserializer.deserialize_map(Fields(std::marker::PhantomData))
+}
+
 impl serde::Serialize for Money {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         use serde::ser::SerializeStruct as _;
@@ -173,7 +190,7 @@ impl<'de> serde::Deserialize<'de> for Money {
             amount: Micros,
             currency: Currency,
         }
-        Shape::deserialize(deserializer).map(|Shape { amount, currency }| Self { amount, currency })
+        object::<D, Shape>(deserializer).map(|Shape { amount, currency }| Self { amount, currency })
     }
 }
 

@@ -2,13 +2,16 @@
 
 pub mod browser;
 pub mod carrier;
+pub mod cluster;
 pub mod desk;
 pub mod door;
 pub mod folder;
 pub mod office;
 pub mod peer;
+pub mod proxy;
 pub mod server;
 pub mod sipp;
+pub mod small_disk;
 pub mod sound;
 pub mod switchboard;
 pub mod traffic;

@@ -21,6 +21,7 @@ pub struct Server {
     child: Option<Child>,
     settings: PathBuf,
     more_settings: String,
+    around: Around,
     log: PathBuf,
     data: PathBuf,
     /// What it printed.
@@ -31,16 +32,56 @@ pub struct Server {
     pub sip: SocketAddr,
 }
 
+/// What the program runs in.
+#[derive(Debug, Clone, Default)]
+pub struct Around {
+    /// A program that runs ours: its name and first arguments.
+    pub wrapper: Vec<String>,
+    /// More of the environment.
+    pub environment: Vec<(String, String)>,
+    /// Where its root directory is seen from here.
+    pub root: PathBuf,
+    /// Its log goes to its data directory too.
+    pub logs_to_data: bool,
+}
+
+impl Around {
+    fn command(&self) -> Command {
+        let program = env!("CARGO_BIN_EXE_callthrough");
+        let mut command = match self.wrapper.split_first() {
+            None => Command::new(program),
+            Some((wrapper, arguments)) => {
+                let mut command = Command::new(wrapper);
+                command.args(arguments).arg(program);
+                command
+            }
+        };
+        command.envs(self.environment.iter().cloned()).stdin(Stdio::null());
+        command
+    }
+
+    /// A file of the program, as it is seen from here.
+    fn seen(&self, file: &Path) -> PathBuf {
+        if self.root.as_os_str().is_empty() { file.to_owned() } else { self.root.join(file.strip_prefix("/").unwrap_or(file)) }
+    }
+}
+
 impl Server {
     /// Starts a server with its files in `folder`, on free ports. `more_settings` is TOML that follows the settings of `[sip]`.
     pub fn start(folder: &Folder, more_settings: &str) -> Self {
+        Self::start_in(folder, more_settings, Around::default())
+    }
+
+    /// The same with something around it.
+    pub fn start_in(folder: &Folder, more_settings: &str, around: Around) -> Self {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut server = Self {
             child: None,
             settings: folder.file("callthrough.toml"),
             more_settings: more_settings.to_owned(),
-            log: folder.file("server.log"),
+            log: if around.logs_to_data { around.seen(&folder.file("data/server.log")) } else { folder.file("server.log") },
             data: folder.file("data"),
+            around,
             said: Arc::default(),
             http: any,
             sip: any,
@@ -53,12 +94,15 @@ impl Server {
     pub fn start_again(&mut self) {
         let text = settings(&self.data, self.http, self.sip, &self.more_settings);
         std::fs::write(&self.settings, text).expect("the folder of the test can be written");
+        let ours = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(&self.settings, ours).expect("the folder of the test can be written");
         let log = File::options().create(true).append(true).open(&self.log).expect("the folder of the test can be written");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_callthrough"))
+        let mut child = self
+            .around
+            .command()
             .arg("serve")
             .arg("--config")
             .arg(&self.settings)
-            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
             .spawn()
@@ -98,13 +142,8 @@ impl Server {
 
     /// Runs another command of the program on the same settings: its status and output.
     pub fn command(&self, arguments: &[&str]) -> (i32, String) {
-        let output = Command::new(env!("CARGO_BIN_EXE_callthrough"))
-            .args(arguments)
-            .arg("--config")
-            .arg(&self.settings)
-            .stdin(Stdio::null())
-            .output()
-            .expect("the program can be started");
+        let output =
+            self.around.command().args(arguments).arg("--config").arg(&self.settings).output().expect("the program can be started");
         let text = [output.stdout, output.stderr].concat();
         (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&text).into_owned())
     }
@@ -157,7 +196,7 @@ impl Server {
     pub fn lock_books(&self) -> LockedBooks {
         use sqlx::Connection as _;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let url = format!("sqlite:{}", self.data.join("callthrough.sqlite").display());
+        let url = format!("sqlite:{}", self.data_file("callthrough.sqlite").display());
         let connection = runtime.block_on(async {
             let mut connection = sqlx::SqliteConnection::connect(&url).await.expect("the database can be opened");
             sqlx::query("begin immediate").execute(&mut connection).await.expect("the database can be locked");
@@ -166,14 +205,31 @@ impl Server {
         LockedBooks { runtime, connection: Some(connection) }
     }
 
-    /// Asks its embedded database for a number; `$1` in the question is `about`.
+    /// A file of its data directory, as it is seen from here.
+    pub fn data_file(&self, name: &str) -> PathBuf {
+        self.around.seen(&self.data.join(name))
+    }
+
+    /// Whether its log has these words.
+    pub fn has_logged(&self, words: &str) -> bool {
+        std::fs::read(&self.log).is_ok_and(|log| String::from_utf8_lossy(&log).contains(words))
+    }
+
+    /// Where its books are: its embedded database, unless its settings name another.
+    pub fn books(&self) -> String {
+        let named = self.more_settings.lines().find_map(|line| line.strip_prefix("url = \"")?.strip_suffix('"'));
+        named.map_or_else(|| format!("sqlite:{}?mode=ro", self.data_file("callthrough.sqlite").display()), str::to_owned)
+    }
+
+    /// Asks its database for a number; `$1` in the question is `about`.
     pub fn count(&self, runtime: &tokio::runtime::Runtime, question: &'static str, about: i64) -> i64 {
         use sqlx::Connection as _;
-        let file = self.data.join("callthrough.sqlite");
+        sqlx::any::install_default_drivers();
         runtime.block_on(async {
-            let url = format!("sqlite:{}?mode=ro", file.display());
-            let mut connection = sqlx::SqliteConnection::connect(&url).await.expect("the database can be read");
-            sqlx::query_scalar(question).bind(about).fetch_one(&mut connection).await.expect("the question can be answered")
+            let mut connection = sqlx::AnyConnection::connect(&self.books()).await.expect("the database can be read");
+            let query = sqlx::query_scalar(question);
+            let query = if question.contains("$1") { query.bind(about) } else { query };
+            query.fetch_one(&mut connection).await.expect("the question can be answered")
         })
     }
 

@@ -194,7 +194,8 @@ pub fn usage(pid: u32) -> Usage {
     all
 }
 
-fn children(pid: u32) -> Vec<u32> {
+/// The processes that process `pid` started and that are still there.
+pub fn children(pid: u32) -> Vec<u32> {
     let Ok(processes) = std::fs::read_dir("/proc") else { return Vec::new() };
     processes
         .flatten()

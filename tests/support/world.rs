@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::folder::Folder;
-use super::server::Server;
+use super::server::{Around, Server};
 use super::{eventually, sipp};
 
 /// Our access number.
@@ -96,6 +96,16 @@ impl Api {
     #[track_caller]
     pub fn post(&self, path: &str, body: &Value) -> Value {
         self.told(path, self.client.post(self.url(path)).header("Idempotency-Key", fresh_key()).json(body))
+    }
+
+    /// POST with this key, whatever comes of it: the status, whether the answer says when to come back, and the answer.
+    pub fn try_post(&self, path: &str, body: &Value, key: &str) -> (u16, bool, String) {
+        let request = self.client.post(self.url(path)).bearer_auth(&self.key).header("Idempotency-Key", key).json(body);
+        self.runtime.block_on(async {
+            let answer = request.send().await.unwrap_or_else(|error| panic!("the server does not answer: {error:?}"));
+            let (status, retry) = (answer.status().as_u16(), answer.headers().contains_key("retry-after"));
+            (status, retry, answer.text().await.unwrap_or_else(|error| panic!("the answer broke off: {error:?}")))
+        })
     }
 
     /// PATCH.
@@ -192,8 +202,12 @@ impl World {
 
     /// The same with settings of its own: TOML tables.
     pub fn with(settings: &str) -> Self {
-        let folder = Folder::new();
-        let server = Server::start(&folder, settings);
+        Self::with_around(Folder::new(), settings, Around::default())
+    }
+
+    /// The same in a folder that is there, with something around the server.
+    pub fn with_around(folder: Folder, settings: &str, around: Around) -> Self {
+        let server = Server::start_in(&folder, settings, around);
         let api = Api::new(server.http, server.key());
         let carrier = sipp::free_address(sipp::CARRIER);
         let world = Self { api, server, carrier, folder };

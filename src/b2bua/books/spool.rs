@@ -1,15 +1,20 @@
 //! Records of calls that ended while the database was away: a bounded file, one JSON object a line, durable before the call is
 //! forgotten. What is replayed twice is written once, for a call has one record.
+//!
+//! When not even the file can be written, as on a full disk, records wait in memory. A process that is killed then loses what
+//! they say of the end of their calls; the calls themselves are settled at their last heartbeat by the next start.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{BooksError, Closing};
 
 /// Records that may wait.
 const MOST: usize = 200_000;
+/// Records that may wait in memory.
+const MOST_IN_MEMORY: usize = 20_000;
 
 /// The file; every clone is the same one.
 #[derive(Clone)]
@@ -18,19 +23,37 @@ pub(super) struct Spool(Arc<Inner>);
 struct Inner {
     path: PathBuf,
     waiting: Mutex<Option<usize>>,
+    /// Those the file did not take.
+    in_memory: Mutex<Vec<Closing>>,
     /// Held by the one replay that runs.
     replaying: tokio::sync::Mutex<()>,
 }
 
 impl Spool {
     pub(super) fn new(path: PathBuf) -> Self {
-        Self(Arc::new(Inner { path, waiting: Mutex::new(None), replaying: tokio::sync::Mutex::new(()) }))
+        Self(Arc::new(Inner { path, waiting: Mutex::new(None), in_memory: Mutex::default(), replaying: tokio::sync::Mutex::new(()) }))
     }
 
-    /// Writes a record down; on disk when this returns.
-    pub(super) async fn append(&self, closing: Closing) -> Result<(), BooksError> {
+    /// Writes a record down; on disk when this returns, if the disk takes it.
+    pub(super) async fn append(&self, closing: Closing) -> Result<Waits, BooksError> {
         let spool = self.clone();
-        off_the_loop(move || spool.append_now(&closing)).await
+        off_the_loop(move || match spool.append_now(&closing) {
+            Ok(()) => Ok(Waits::OnDisk),
+            Err(fault) => {
+                let mut in_memory = spool.in_memory();
+                if in_memory.len() >= MOST_IN_MEMORY {
+                    return Err(fault);
+                }
+                tracing::error!(call.id = %closing.call, %fault, "a call record can be written nowhere; it waits in memory");
+                in_memory.push(closing);
+                Ok(Waits::InMemory)
+            }
+        })
+        .await
+    }
+
+    fn in_memory(&self) -> MutexGuard<'_, Vec<Closing>> {
+        self.0.in_memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn append_now(&self, closing: &Closing) -> Result<(), BooksError> {
@@ -56,12 +79,13 @@ impl Spool {
         W: Future<Output = Replayed>,
     {
         let _only = self.0.replaying.lock().await;
+        let from_memory = self.replay_memory(&write).await;
         if *self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner) == Some(0) {
-            return Ok(0);
+            return Ok(from_memory);
         }
         let spool = self.clone();
         let lines = off_the_loop(move || read(&spool.0.path).map_err(|source| spool.fault(source))).await?;
-        let (seen, mut kept, mut written) = (lines.len(), Vec::new(), 0);
+        let (seen, mut kept, mut written) = (lines.len(), Vec::new(), from_memory);
         let mut lines = lines.into_iter();
         for line in lines.by_ref() {
             match serde_json::from_slice(&line) {
@@ -80,13 +104,46 @@ impl Spool {
             }
         }
         kept.extend(lines);
-        if written == 0 && kept.len() == seen {
+        if kept.len() == seen {
             *self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen);
-            return Ok(0);
+            return Ok(written);
         }
         let spool = self.clone();
         off_the_loop(move || spool.keep(seen, kept)).await?;
         Ok(written)
+    }
+
+    /// The same for what waits in memory; what is not written goes to the file, if that takes it now.
+    async fn replay_memory<F, W>(&self, write: &F) -> usize
+    where
+        F: Fn(Closing) -> W,
+        W: Future<Output = Replayed>,
+    {
+        let (waiting, mut written) = (std::mem::take(&mut *self.in_memory()), 0);
+        let mut waiting = waiting.into_iter();
+        let mut kept = Vec::new();
+        for closing in waiting.by_ref() {
+            match write(closing.clone()).await {
+                Replayed::Written => written += 1,
+                Replayed::Keep => kept.push(closing),
+                Replayed::Stop => {
+                    kept.push(closing);
+                    break;
+                }
+            }
+        }
+        kept.extend(waiting);
+        if !kept.is_empty() {
+            let spool = self.clone();
+            let moved = off_the_loop(move || {
+                let still = kept.iter().position(|closing| spool.append_now(closing).is_err()).unwrap_or(kept.len());
+                spool.in_memory().extend(kept.drain(still..));
+                Ok(())
+            });
+            // A thread that dies here has said so.
+            let _ = moved.await;
+        }
+        written
     }
 
     /// Replaces the first `seen` lines by `kept`; lines appended meanwhile stay.
@@ -112,6 +169,15 @@ impl Spool {
     fn fault(&self, source: io::Error) -> BooksError {
         BooksError::Spool { path: self.0.path.clone(), source }
     }
+}
+
+/// Where a record waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Waits {
+    /// In the file: nothing can happen to it.
+    OnDisk,
+    /// Here, until the disk or the books take it.
+    InMemory,
 }
 
 /// What became of a record that was handed over.
@@ -152,8 +218,12 @@ fn append(path: &Path, line: &[u8]) -> io::Result<()> {
     if !fresh && torn(path)? {
         file.write_all(b"\n")?;
     }
-    file.write_all(line)?;
-    file.sync_data()?;
+    let length = file.metadata()?.len();
+    if let Err(fault) = file.write_all(line).and_then(|()| file.sync_data()) {
+        // Half a line is none.
+        file.set_len(length)?;
+        return Err(fault);
+    }
     if fresh { sync_folder(path) } else { Ok(()) }
 }
 

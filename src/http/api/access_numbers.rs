@@ -8,7 +8,7 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::body::{Asked, Body, Id, from_value, page, page_length, parted, patched};
+use super::body::{Asked, Body, Id, from_value, objects, page, page_length, parted, patched};
 use crate::callthrough::access_number::Settings;
 use crate::callthrough::{AccessNumber, store};
 use crate::http::error::{Problem, taken};
@@ -55,6 +55,7 @@ fn shape(number: &AccessNumber) -> Value {
 
 fn read(value: Value) -> Result<(Head, Settings), Problem> {
     let (head, settings) = parted(value, &["country", "enabled"])?;
+    objects(&settings, &["coordinates"])?;
     let (head, settings): (Head, Settings) = (from_value(head)?, from_value(settings)?);
     if settings.modes.is_empty() {
         return Err(Problem::field("modes", "Name at least one mode, such as pinless."));

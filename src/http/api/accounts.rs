@@ -8,7 +8,7 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::body::{Asked, Body, Id, Ids, page, page_length};
+use super::body::{Asked, Body, Id, Ids, line, page, page_length};
 use crate::database::Connection;
 use crate::http::error::Problem;
 use crate::http::idempotency::{self, Answer};
@@ -99,7 +99,7 @@ fn limit(field: &'static str, limit: Option<Money>, currency: Currency, unless_s
     match limit {
         None => Ok(unless_said),
         Some(limit) if limit.currency == currency && limit.amount >= Micros::ZERO => Ok(limit.amount),
-        Some(_) => Err(Problem::field(field, format!("Give an amount of zero or more in {currency}."))),
+        Some(_) => Err(Problem::unfit(field, format!("Give an amount of zero or more in {currency}."))),
     }
 }
 
@@ -174,7 +174,7 @@ struct Page {
     since: Option<Timestamp>,
     until: Option<Timestamp>,
     /// The place in the chain the last page ended with.
-    after: Option<i64>,
+    after: Option<u32>,
     limit: Option<u32>,
 }
 
@@ -189,7 +189,7 @@ async fn entries(
     let wanted = store::Wanted { kind: asked.kind, since: asked.since, until: asked.until };
     let mut connection = state.database.read().await?;
     found(&mut connection, &caller, id).await?;
-    let postings = store::postings(&mut connection, id, wanted, asked.after, limit + 1).await?;
+    let postings = store::postings(&mut connection, id, wanted, asked.after.map(i64::from), limit + 1).await?;
     Ok(page(postings, limit, |posting| posting.seq, entry_shape))
 }
 
@@ -255,10 +255,7 @@ async fn top_up(
 
 /// A text of a movement.
 pub(super) fn short(field: &'static str, text: &str, least: usize) -> Result<(), Problem> {
-    if text.trim().len() < least || text.len() > LONGEST_TEXT || text.chars().any(char::is_control) {
-        return Err(Problem::field(field, format!("Give {least} to {LONGEST_TEXT} bytes without control characters.")));
-    }
-    Ok(())
+    line(field, text, least, LONGEST_TEXT)
 }
 
 /// The tenant's account, if the amount is in its currency.
@@ -267,7 +264,7 @@ pub(super) async fn in_currency(tx: &mut Connection, caller: &Caller, id: Accoun
     if account.currency == amount.currency {
         return Ok(account);
     }
-    Err(Problem::field("amount.currency", format!("The account is in {}. Send the amount in {0}.", account.currency)))
+    Err(Problem::unfit("amount.currency", format!("The account is in {}. Send the amount in {0}.", account.currency)))
 }
 
 /// A posting with the balance after it.
@@ -414,10 +411,10 @@ fn ledger_problem(error: LedgerError) -> Problem {
             "This Idempotency-Key was used for another movement. Send a new key for a new movement.",
         ),
         LedgerError::Draft(DraftError::Amount) => {
-            Problem::field("amount", "A top-up is above zero, an adjustment is not zero. Send another amount.")
+            Problem::unfit("amount", "A top-up is above zero, an adjustment is not zero. Send another amount.")
         }
-        LedgerError::Draft(error) => Problem::bad_request(format!("{error}.")),
-        LedgerError::Money(_) => Problem::field("amount", "The account cannot hold this amount. Send a smaller one."),
+        LedgerError::Draft(error) => Problem::unfit("amount", format!("{error}.")),
+        LedgerError::Money(_) => Problem::unfit("amount", "The account cannot hold this amount. Send a smaller one."),
         LedgerError::Damaged(_) => Problem::fault(&error),
         LedgerError::Database(error) => error.into(),
     }

@@ -7,7 +7,7 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::body::{Asked, Body, Id, page, page_length};
+use super::body::{Asked, Body, Id, line, page, page_length};
 use crate::alert::{self, Alert, Filter, Severity};
 use crate::http::error::Problem;
 use crate::http::{Caller, State};
@@ -91,9 +91,7 @@ async fn acknowledge(
     Body(note, _): Body<Note>,
 ) -> Result<Json<Value>, Problem> {
     caller.need(Scope::Fraud)?;
-    if note.note.chars().count() > LONGEST_NOTE || note.note.chars().any(char::is_control) {
-        return Err(Problem::field("note", format!("Write at most {LONGEST_NOTE} characters on one line.")));
-    }
+    line("note", &note.note, 0, LONGEST_NOTE)?;
     let house = state.clone();
     let done = state.database.write(move |tx| {
         Box::pin(async move {

@@ -118,7 +118,7 @@ async fn correct(
     let asked = idempotency::asked(&headers, caller.principal.who.to_string(), format!("POST {}", address.path()), &bytes)?;
     short("reason", &wanted.reason, 1)?;
     if wanted.charge.amount < Micros::ZERO {
-        return Err(Problem::field("charge", "Give a charge of zero or more."));
+        return Err(Problem::unfit("charge", "Give a charge of zero or more."));
     }
     let work = state.clone();
     idempotency::once(&state, asked.clone(), move |tx| {
@@ -128,7 +128,7 @@ async fn correct(
             if let Some(id) = record.account {
                 let account = account(tx, &caller, id).await?;
                 if account.currency != wanted.charge.currency {
-                    return Err(Problem::field(
+                    return Err(Problem::unfit(
                         "charge.currency",
                         format!("The account is in {}. Send the charge in {0}.", account.currency),
                     ));

@@ -9,8 +9,8 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize as _, Serialize};
 use serde_json::Value;
 
 use super::super::State;
@@ -59,6 +59,10 @@ fn too_much(rejection: &BytesRejection) -> Problem {
 
 /// JSON as `T`; a problem names the field.
 pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    // Every body is an object; a list of its values in their order would be taken for one.
+    if !bytes.trim_ascii_start().starts_with(b"{") {
+        return Err(Problem::bad_request("Send one JSON object as the body."));
+    }
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| wrong(&error))?;
     json.end().map_err(|error| Problem::bad_request(format!("There is something after the JSON: {error}. Send one JSON object.")))?;
@@ -67,7 +71,28 @@ pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
 
 /// A JSON value as `T`; a problem names the field.
 pub fn from_value<T: DeserializeOwned>(value: Value) -> Result<T, Problem> {
-    serde_path_to_error::deserialize(value).map_err(|error| wrong(&error))
+    serde_path_to_error::deserialize(whole(value)).map_err(|error| wrong(&error))
+}
+
+/// `3.0` is a whole number to whoever writes JSON.
+fn whole(value: Value) -> Value {
+    /// Every whole number up to here is exact.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    match value {
+        Value::Number(number) => match number.as_f64() {
+            #[expect(clippy::cast_possible_truncation, reason = "it is whole and small enough")]
+            Some(float) if number.is_f64() && float.fract() == 0.0 && float.abs() < EXACT => Value::from(float as i64),
+            _ => Value::Number(number),
+        },
+        Value::Object(fields) => Value::Object(fields.into_iter().map(|(name, value)| (name, whole(value))).collect()),
+        Value::Array(items) => Value::Array(items.into_iter().map(whole).collect()),
+        other => other,
+    }
+}
+
+/// A whole number of a body that is read at once.
+pub fn whole_number<'de, D: serde::Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<T, D::Error> {
+    T::deserialize(whole(Value::deserialize(deserializer)?)).map_err(serde::de::Error::custom)
 }
 
 fn wrong(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
@@ -99,6 +124,18 @@ pub fn parted(value: Value, head: &[&str]) -> Result<(Value, Value), Problem> {
     let (head, rest): (serde_json::Map<_, _>, serde_json::Map<_, _>) =
         fields.into_iter().partition(|(name, _)| head.contains(&name.as_str()));
     Ok((Value::Object(head), Value::Object(rest)))
+}
+
+/// Lets only objects stand in these fields, alone or in lists: a list of an object's values in their order would be taken for one.
+pub fn objects(settings: &Value, names: &[&'static str]) -> Result<(), Problem> {
+    for &name in names {
+        let wrong = |value: &Value| !value.is_object() && !value.is_null();
+        let field = &settings[name];
+        if field.as_array().map_or_else(|| wrong(field), |items| name == "coordinates" || items.iter().any(wrong)) {
+            return Err(Problem::field(name, "Write it with its fields by name, as an object."));
+        }
+    }
+    Ok(())
 }
 
 /// An id in the path; what cannot be one is not found.
@@ -147,6 +184,14 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
             if field.is_empty() || field.contains(' ') { Problem::bad_request(message) } else { Problem::field(field.to_owned(), message) }
         })
     }
+}
+
+/// A text on one line of at most `most` characters; not blank, if it has to be there.
+pub fn line(field: &'static str, text: &str, least: usize, most: usize) -> Result<(), Problem> {
+    if text.chars().count() > most || text.chars().any(char::is_control) || (least > 0 && text.trim().is_empty()) {
+        return Err(Problem::field(field, format!("Write {least} to {most} characters on one line.")));
+    }
+    Ok(())
 }
 
 /// How many items a page has.

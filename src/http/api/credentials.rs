@@ -8,7 +8,7 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::body::{Body, Id, Ids};
+use super::body::{Body, Id, Ids, line};
 use super::subscribers::{LONGEST_NAME, MOST, found};
 use crate::http::error::Problem;
 use crate::http::{Caller, State};
@@ -68,11 +68,8 @@ async fn add_credential(
     Body(new, _): Body<NewCredential>,
 ) -> Result<Response, Problem> {
     caller.need(Scope::Subscribers)?;
-    if new.device.as_ref().is_some_and(|device| device.is_empty() || device.len() > LONGEST_NAME || device.chars().any(char::is_control)) {
-        return Err(Problem::field(
-            "device",
-            format!("Give a device of 1 to {LONGEST_NAME} bytes without control characters, or leave it out."),
-        ));
+    if let Some(device) = &new.device {
+        line("device", device, 1, LONGEST_NAME)?;
     }
     let generated = new.secret.is_none();
     let (credential, secret) = make(&state, id, new).await?;
@@ -109,7 +106,7 @@ async fn make(state: &State, subscriber: SubscriberId, new: NewCredential) -> Re
             CredentialError::NoMasterKey => "kind",
             CredentialError::NoRealm => "realm",
         };
-        Problem::field(field, format!("{error}."))
+        Problem::unfit(field, format!("{error}."))
     })
 }
 

@@ -11,7 +11,7 @@ use http_body_util::channel::Channel;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::body::{Asked, Body, Id, page, page_length};
+use super::body::{Asked, Body, Id, line, page, page_length};
 use super::imports::noted;
 use crate::database::{Connection, Database};
 use crate::http::error::Problem;
@@ -82,9 +82,7 @@ struct New {
 
 async fn create(From(state): From<State>, Extension(caller): Extension<Caller>, Body(new, _): Body<New>) -> Result<Response, Problem> {
     caller.need(Scope::Decks)?;
-    if new.name.trim().is_empty() || new.name.len() > LONGEST_NAME || new.name.chars().any(char::is_control) {
-        return Err(Problem::field("name", format!("Give a name of 1 to {LONGEST_NAME} bytes without control characters.")));
-    }
+    line("name", &new.name, 1, LONGEST_NAME)?;
     let id = DeckId::new(&state.clock, &state.random);
     let tenant = match new.kind {
         Kind::Sell => Some(caller.tenant),
@@ -176,6 +174,9 @@ async fn rate(
 
 fn explanation(asked: &Question, quote: &Quote, at: Timestamp) -> Result<Value, Problem> {
     const LONGEST: u32 = 86_400;
+    if asked.seconds.is_some_and(|seconds| seconds > LONGEST) {
+        return Err(Problem::field("seconds", format!("Ask for at most {LONGEST} seconds.")));
+    }
     let currency = quote.currency;
     let money = |amount| Money { amount, currency };
     let mut shape = json!({
@@ -200,7 +201,7 @@ fn explanation(asked: &Question, quote: &Quote, at: Timestamp) -> Result<Value, 
         let charge = quote
             .rate
             .charge_at(seconds, at)
-            .map_err(|_| Problem::field("seconds", "The charge is out of range. Ask for fewer seconds."))?;
+            .map_err(|_| Problem::unfit("seconds", "The charge is out of range. Ask for fewer seconds."))?;
         let exact = numerator(quote.rate.connect_fee, &quote.rate.segments(charge.billed_secs, at));
         shape["charge"] = json!({
             "seconds": seconds,

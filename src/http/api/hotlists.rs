@@ -8,7 +8,7 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::body::{Asked, Body, Id, page, page_length};
+use super::body::{Asked, Body, Id, line, page, page_length};
 use crate::fraud::hotlist::{self, Hotlist};
 use crate::fraud::store;
 use crate::http::error::Problem;
@@ -63,21 +63,14 @@ async fn list(From(state): From<State>, Extension(caller): Extension<Caller>) ->
     Ok(Json(json!({ "items": found.iter().map(shape).collect::<Vec<_>>(), "next": null })))
 }
 
-fn sound(field: &'static str, text: &str, least: usize) -> Result<(), Problem> {
-    if (least..=LONGEST_TEXT).contains(&text.trim().chars().count()) && !text.chars().any(char::is_control) {
-        return Ok(());
-    }
-    Err(Problem::field(field, format!("Write {least} to {LONGEST_TEXT} characters.")))
-}
-
 async fn create(From(state): From<State>, Extension(caller): Extension<Caller>, Body(new, _): Body<New>) -> Result<Response, Problem> {
     caller.need(Scope::Fraud)?;
     if new.operator {
         caller.need_operator()?;
     }
-    sound("name", &new.name, 1)?;
-    sound("source", &new.source, 0)?;
-    let entries = hotlist::read(&new.text).map_err(|problem| Problem::field("text", problem))?;
+    line("name", &new.name, 1, LONGEST_TEXT)?;
+    line("source", &new.source, 0, LONGEST_TEXT)?;
+    let entries = hotlist::read(&new.text).map_err(|problem| Problem::unfit("text", problem))?;
     let made = Hotlist {
         id: HotlistId::new(&state.clock, &state.random),
         tenant: (!new.operator).then_some(caller.tenant),
@@ -174,8 +167,8 @@ async fn replace(
 ) -> Result<Json<Value>, Problem> {
     let before = own(&state, &caller, id).await?;
     let source = new.source.unwrap_or_else(|| before.source.clone());
-    sound("source", &source, 0)?;
-    let entries = hotlist::read(&new.text).map_err(|problem| Problem::field("text", problem))?;
+    line("source", &source, 0, LONGEST_TEXT)?;
+    let entries = hotlist::read(&new.text).map_err(|problem| Problem::unfit("text", problem))?;
     let count = i64::try_from(entries.len()).unwrap_or(i64::MAX);
     let after = Hotlist { source, entries: count, updated_at: state.clock.timestamp(), ..before.clone() };
     Ok(Json(write(&state, caller, Some(before), after, entries).await?))

@@ -7,7 +7,7 @@
 use std::io::Read;
 use std::sync::Arc;
 
-use axum::body::Body as Stream;
+use axum::body::{Body as Stream, HttpBody as _};
 use axum::extract::{DefaultBodyLimit, Extension, Request, State as From};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
@@ -39,6 +39,8 @@ use crate::types::{Currency, DeckId, DeckVersionId, ImportId, Timestamp};
 const FILE: usize = 128 * 1024 * 1024;
 /// Pieces of the file that wait to be read.
 const PIECES: usize = 16;
+/// Longest billing step of lines that do not say.
+const LONGEST_STEP_SECS: u32 = 86_400;
 
 pub(super) fn router() -> Router<State> {
     let files = Router::new()
@@ -96,6 +98,11 @@ impl Default for Import {
 
 impl Import {
     fn format(&self, currency: Currency) -> Result<Format, Problem> {
+        for (field, secs) in [("first_secs", self.first_secs), ("next_secs", self.next_secs)] {
+            if !(1..=LONGEST_STEP_SECS).contains(&secs) {
+                return Err(Problem::field(field, format!("Write a step of 1 to {LONGEST_STEP_SECS} seconds.")));
+            }
+        }
         Ok(Format {
             separator: self.separator,
             decimal_mark: self.decimal_mark,
@@ -135,6 +142,7 @@ async fn import_csv(
 ) -> Result<Response, Problem> {
     caller.need(Scope::Decks)?;
     let deck = found(&mut *state.database.read().await?, &caller, id).await?;
+    check_there(&request)?;
     if let Some(Extension(time)) = time {
         time.by_progress();
     }
@@ -229,6 +237,7 @@ async fn begin(
     if asked.fingerprint.is_some() || asked.effective_from.is_some() {
         return Err(Problem::field("fingerprint", "Apply an import at its own address once it is checked."));
     }
+    check_there(&request)?;
     if let Some(Extension(time)) = time {
         time.by_progress();
     }
@@ -286,7 +295,7 @@ async fn discard(From(state): From<State>, Extension(caller): Extension<Caller>,
 #[serde(deny_unknown_fields)]
 struct Rows {
     list: List,
-    after: Option<usize>,
+    after: Option<u32>,
     limit: Option<u32>,
 }
 
@@ -301,7 +310,7 @@ async fn rows(
     let (Stage::Checked(checked) | Stage::Applying(checked) | Stage::Applied { checked, .. }) = held(&state, &caller, id)?.state() else {
         return Err(Problem::conflict("There is nothing to compare: the file is still being read, or it was rejected."));
     };
-    let after = asked.after.unwrap_or(0);
+    let after = usize::try_from(asked.after.unwrap_or(0)).unwrap_or(usize::MAX);
     // Half a million rows are looked through for a page.
     let page = tokio::task::spawn_blocking(move || checked.comparison.page(asked.list, after, limit.saturating_add(1))).await;
     let mut page = page.map_err(|error| Problem::fault(&error))?;
@@ -357,6 +366,14 @@ async fn apply(
         held.settled().await;
     }
     Ok((StatusCode::ACCEPTED, Json(shape(&held))).into_response())
+}
+
+/// A request without a file is a slip, not a file that is empty.
+fn check_there(request: &Request) -> Result<(), Problem> {
+    if request.body().is_end_stream() {
+        return Err(Problem::bad_request("There is no file in the request. Send the rows as the body, with Content-Type: text/csv."));
+    }
+    Ok(())
 }
 
 type Reading = tokio::task::JoinHandle<Result<Checked, ImportError>>;

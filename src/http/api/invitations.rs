@@ -1,6 +1,7 @@
 //! One-time links: what one is for, and the password that is chosen by it. Whoever holds the link may.
 
 use axum::extract::State as From;
+use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -90,5 +91,7 @@ async fn accept(
     if person.second_factor {
         return Ok(Json(json!({ "person": people::shape(&person), "csrf": Value::Null })).into_response());
     }
-    open(&state, &visitor, person, None, None).await
+    let mut signed_in = open(&state, &visitor, person, None, None).await?;
+    *signed_in.status_mut() = StatusCode::OK;
+    Ok(signed_in)
 }

@@ -10,7 +10,7 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::body::{Asked, Body, Id, from_value, page, page_length, patched};
+use super::body::{Asked, Body, Id, from_value, line, page, page_length, patched};
 use crate::http::error::Problem;
 use crate::http::{Caller, State};
 use crate::people::key::{self, ApiKey, LONGEST_NAME, NewKey};
@@ -63,14 +63,12 @@ struct Fields {
 
 impl Fields {
     fn checked(self, now: Timestamp) -> Result<Self, Problem> {
-        if self.name.trim().is_empty() || self.name.chars().count() > LONGEST_NAME || self.name.chars().any(char::is_control) {
-            return Err(Problem::field("name", format!("Write a name of 1 to {LONGEST_NAME} characters.")));
-        }
+        line("name", &self.name, 1, LONGEST_NAME)?;
         if self.scopes.is_empty() {
             return Err(Problem::field("scopes", "Name at least one scope, such as read."));
         }
         if self.expires_at.is_some_and(|end| end <= now) {
-            return Err(Problem::field("expires_at", "Name a time that lies ahead, or leave it out."));
+            return Err(Problem::unfit("expires_at", "Name a time that lies ahead, or leave it out."));
         }
         Ok(self)
     }

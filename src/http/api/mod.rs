@@ -69,6 +69,7 @@ pub fn router(state: State) -> Router {
         .merge(alerts::router())
         .merge(hotlists::router())
         .merge(policy::router())
+        .route_layer(from_fn(entrance::admit))
         .fallback(nothing_here)
         .method_not_allowed_fallback(other_methods)
         .layer(from_fn(sheet::sheets))

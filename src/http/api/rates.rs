@@ -62,7 +62,7 @@ async fn explain(
     let at = asked.at.unwrap_or_else(|| state.clock.timestamp());
     let mut connection = state.database.read().await?;
     let deck = match (asked.deck_id, asked.subscriber_id) {
-        (Some(_), Some(_)) => return Err(Problem::field("deck_id", "Name a deck or a subscriber, not both.")),
+        (Some(_), Some(_)) => return Err(Problem::unfit("deck_id", "Name a deck or a subscriber, not both.")),
         (Some(id), None) => {
             let deck = store::get(&mut connection, id).await?.filter(|deck| caller.sees(deck.tenant));
             Some(deck.ok_or_else(|| Problem::not_found("deck"))?.id)
@@ -94,7 +94,7 @@ async fn explain(
 }
 
 fn out_of_range(error: MoneyError) -> Problem {
-    Problem::field("duration_secs", format!("The charge cannot be computed: {error}. Ask for fewer seconds."))
+    Problem::unfit("duration_secs", format!("The charge cannot be computed: {error}. Ask for fewer seconds."))
 }
 
 /// The trunks that may take the number and have a carrier's deck, with its price.
@@ -173,9 +173,9 @@ async fn add_fx(From(state): From<State>, Extension(caller): Extension<Caller>, 
     caller.need(Scope::Decks)?;
     caller.need_operator()?;
     if new.from == new.to {
-        return Err(Problem::field("to", "Name two currencies: one in itself is always one."));
+        return Err(Problem::unfit("to", "Name two currencies: one in itself is always one."));
     }
-    let rate: Fraction = new.rate.parse().map_err(|error| Problem::field("rate", format!("Not a rate: {error}.")))?;
+    let rate: Fraction = new.rate.parse().map_err(|error| Problem::unfit("rate", format!("Not a rate: {error}.")))?;
     let now = state.clock.timestamp();
     let rate = FxRate { from: new.from, to: new.to, rate, effective_from: new.effective_from.unwrap_or(now) };
     let target = format!("{}/{}", rate.from, rate.to);

@@ -281,8 +281,8 @@ impl Pages {
                     left = value
                         .parse()
                         .ok()
-                        .filter(|rows| *rows > 0)
-                        .ok_or_else(|| Problem::field("limit", "Ask for at least 1 row, or leave it out for all."))?;
+                        .filter(|rows| (1..=ROWS).contains(rows))
+                        .ok_or_else(|| Problem::field("limit", format!("Ask for 1 to {ROWS} rows, or leave it out for all.")))?;
                 }
                 "after" => after = Some(value),
                 _ => filters.push((name, value)),

@@ -51,7 +51,7 @@ fn sum_shape(sum: &Sum) -> Value {
 #[serde(deny_unknown_fields)]
 struct Page {
     /// The place in the chain the last page ended with.
-    after: Option<i64>,
+    after: Option<u32>,
     limit: Option<u32>,
 }
 
@@ -65,7 +65,7 @@ async fn one(
     let limit = page_length(asked.limit)?;
     let mut connection = state.database.read().await?;
     let account = found(&mut connection, &caller, id).await?;
-    let lines = statement::account_lines(&mut connection, id, month, asked.after.unwrap_or_default(), limit + 1).await?;
+    let lines = statement::account_lines(&mut connection, id, month, asked.after.map_or(0, i64::from), limit + 1).await?;
     let money = |amount| Money { amount, currency: account.currency };
     let (lines, next) = cut(lines, limit, |line| line.posting.seq.to_string());
     let items = lines.iter().map(|line| {

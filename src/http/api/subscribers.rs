@@ -8,14 +8,14 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::body::{Asked, Body, Id, Ids, from_value, page, page_length, patched};
+use super::body::{Asked, Body, Id, Ids, from_value, line, page, page_length, patched};
 use crate::database::Connection;
 use crate::http::error::{Problem, taken};
 use crate::http::{Caller, State};
 use crate::ledger::{self, Account};
 use crate::people::Scope;
 use crate::subscriber::{Subscriber, VerifiedNumber, store};
-use crate::types::{AccountId, Country, Currency, DeckId, E164, Micros, Money, Nanos, SubscriberId, TenantId};
+use crate::types::{AccountId, Country, Currency, DeckId, E164, Micros, Money, Nanos, SubscriberId, TenantId, object};
 
 /// Longest name.
 pub(super) const LONGEST_NAME: usize = 200;
@@ -33,11 +33,22 @@ pub(super) fn router() -> Router<State> {
 }
 
 /// A price a minute, as the API writes it.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, Serialize)]
 struct Price {
     amount: Nanos,
     currency: Currency,
+}
+
+impl<'de> Deserialize<'de> for Price {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Shape {
+            amount: Nanos,
+            currency: Currency,
+        }
+        object::<D, Shape>(deserializer).map(|Shape { amount, currency }| Self { amount, currency })
+    }
 }
 
 /// What can be said of a subscriber, and changed.
@@ -95,9 +106,7 @@ impl Fields {
     }
 
     fn check(&self, account_currency: Currency) -> Result<(), Problem> {
-        if self.name.trim().is_empty() || self.name.len() > LONGEST_NAME || self.name.chars().any(char::is_control) {
-            return Err(Problem::field("name", format!("Give a name of 1 to {LONGEST_NAME} bytes without control characters.")));
-        }
+        line("name", &self.name, 1, LONGEST_NAME)?;
         let language = |part: &str| (2..=8).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_alphanumeric());
         if !self.locale.split('-').all(language) || self.locale.len() > 35 {
             return Err(Problem::field("locale", "Write the language as a tag, such as en or pt-BR."));
@@ -105,7 +114,7 @@ impl Fields {
         let currencies = [("spend_cap", self.spend_cap.map(|cap| cap.currency)), ("max_price", self.max_price.map(|price| price.currency))];
         for (field, currency) in currencies {
             if currency.is_some_and(|currency| currency != account_currency) {
-                return Err(Problem::field(field, format!("Write the amount in the currency of the account, {account_currency}.")));
+                return Err(Problem::unfit(field, format!("Write the amount in the currency of the account, {account_currency}.")));
             }
         }
         let negative = |field| Problem::field(field, "Give an amount of zero or more.");
@@ -192,7 +201,7 @@ async fn account(connection: &mut Connection, tenant: TenantId, id: AccountId) -
     ledger::store::get(connection, id)
         .await?
         .filter(|account| account.tenant == tenant)
-        .ok_or_else(|| Problem::field("account_id", "There is no such account. Create it first, or check the id."))
+        .ok_or_else(|| Problem::unfit("account_id", "There is no such account. Create it first, or check the id."))
 }
 
 #[derive(Debug, Deserialize)]
@@ -234,7 +243,7 @@ async fn create(From(state): From<State>, Extension(caller): Extension<Caller>, 
                     account
                 }
                 _ => {
-                    return Err(Problem::field(
+                    return Err(Problem::unfit(
                         "currency",
                         "Give either currency for a new account, such as EUR, or account_id of one that is there.",
                     ));
@@ -262,7 +271,7 @@ async fn create(From(state): From<State>, Extension(caller): Extension<Caller>, 
             });
             store::create(tx, &subscriber).await?;
             for identity in &new.identities {
-                name(tx, subscriber.id, identity).await?;
+                name(tx, "identities", subscriber.id, identity).await?;
             }
             for &number in &new.numbers {
                 store::add_number(tx, subscriber.id, VerifiedNumber::new(number, now)).await?;
@@ -280,18 +289,18 @@ async fn check_deck(tx: &mut Connection, tenant: TenantId, fields: &Fields, curr
     let Some(id) = fields.deck_id else { return Ok(()) };
     let deck =
         crate::rating::store::get(tx, id).await?.filter(|deck| deck.tenant == Some(tenant) && deck.kind == crate::rating::Kind::Sell);
-    let deck = deck.ok_or_else(|| Problem::field("deck_id", "There is no such deck. Create it first, or check the id."))?;
+    let deck = deck.ok_or_else(|| Problem::unfit("deck_id", "There is no such deck. Create it first, or check the id."))?;
     if deck.currency == currency {
         Ok(())
     } else {
-        Err(Problem::field("deck_id", format!("The deck is in {}, the account in {currency}. Choose a deck in {currency}.", deck.currency)))
+        Err(Problem::unfit("deck_id", format!("The deck is in {}, the account in {currency}. Choose a deck in {currency}.", deck.currency)))
     }
 }
 
-async fn name(tx: &mut Connection, id: SubscriberId, identity: &str) -> Result<(), Problem> {
+async fn name(tx: &mut Connection, field: &'static str, id: SubscriberId, identity: &str) -> Result<(), Problem> {
     let added =
         store::add_identity(tx, id, identity).await.map_err(taken("This identity stands for a subscriber already. Choose another."))?;
-    if added { Ok(()) } else { Err(Problem::field("identities", "Give identities of 1 to 255 bytes without control characters.")) }
+    if added { Ok(()) } else { Err(Problem::field(field, "Write a name of 1 to 255 characters on one line.")) }
 }
 
 pub(super) async fn found(connection: &mut Connection, tenant: TenantId, id: SubscriberId) -> Result<Subscriber, Problem> {
@@ -317,6 +326,9 @@ async fn update(
     let changed = state.database.write(move |tx| {
         Box::pin(async move {
             let subscriber = found(tx, caller.tenant, id).await?;
+            if subscriber.name.is_empty() {
+                return Err(Problem::conflict("The subscriber was deleted. Nothing of it can be changed; create another one."));
+            }
             let account = account(tx, caller.tenant, subscriber.account).await?;
             let before = Fields::of(&subscriber, account.currency);
             let fields: Fields = from_value(patched(&before, patch)?)?;
@@ -382,7 +394,7 @@ async fn add_identity(
             if store::list_identities(tx, id).await?.len() >= MOST {
                 return Err(Problem::conflict(format!("The subscriber has {MOST} identities already. Remove one first.")));
             }
-            name(tx, id, &new.identity).await?;
+            name(tx, "identity", id, &new.identity).await?;
             caller.note(tx, &house, "subscriber.identity_add", id, None, Some(json!({ "identity": new.identity }))).await
         })
     });

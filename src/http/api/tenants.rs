@@ -8,7 +8,7 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::body::{Asked, Body, Id, from_value, page, page_length, patched};
+use super::body::{Asked, Body, Id, from_value, line, page, page_length, patched};
 use crate::fraud;
 use crate::http::error::{Problem, taken};
 use crate::http::{Caller, State};
@@ -76,9 +76,7 @@ impl Fields {
             let message = "Write 2 to 40 lower-case letters, digits and hyphens, beginning with a letter, such as north-shop.";
             return Err(Problem::field("slug", message));
         }
-        if self.name.trim().is_empty() || self.name.chars().count() > LONGEST_NAME || self.name.chars().any(char::is_control) {
-            return Err(Problem::field("name", format!("Write a name of 1 to {LONGEST_NAME} characters.")));
-        }
+        line("name", &self.name, 1, LONGEST_NAME)?;
         if self.max_calls == Some(0) {
             return Err(Problem::field("max_calls", "Write 1 or more, or null for no limit. To stop all calls, switch the tenant off."));
         }

@@ -93,11 +93,11 @@ async fn create(
             let (from, currency) = (wanted.from, wanted.currency);
             let made = transfer::make(tx, wanted, &work.clock, &work.random).await?;
             let made = made.map_err(|why| match why {
-                NotMade::Same => Problem::field("to_account_id", "Giver and taker are the same account. Name another."),
-                NotMade::Amount => Problem::field("amount", "Give an amount above zero."),
+                NotMade::Same => Problem::unfit("to_account_id", "Giver and taker are the same account. Name another."),
+                NotMade::Amount => Problem::unfit("amount", "Give an amount above zero."),
                 NotMade::Currency(id, other) => {
                     let field = if id == from { "from_account_id" } else { "to_account_id" };
-                    Problem::field(field, format!("This account is in {other}. Choose two accounts in {currency}."))
+                    Problem::unfit(field, format!("This account is in {other}. Choose two accounts in {currency}."))
                 }
                 NotMade::NotEnough(left) => Problem {
                     code: "not_enough_credit",

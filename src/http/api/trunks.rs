@@ -8,7 +8,7 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::body::{Asked, Body, Id, from_value, page, page_length, parted, patched};
+use super::body::{Asked, Body, Id, from_value, line, objects, page, page_length, parted, patched};
 use crate::database::Connection;
 use crate::http::error::Problem;
 use crate::http::{Caller, State};
@@ -69,11 +69,16 @@ fn shape(state: &State, trunk: &Trunk) -> Value {
 
 fn read(value: Value) -> Result<(Head, Settings), Problem> {
     let (head, settings) = parted(value, &["name", "enabled", "priority"])?;
+    objects(&settings, &["rules_in", "rules_out", "headers"])?;
     let (head, settings): (Head, Settings) = (from_value(head)?, from_value(settings)?);
-    if head.name.trim().is_empty() || head.name.len() > LONGEST_NAME || head.name.chars().any(char::is_control) {
-        return Err(Problem::field("name", format!("Give a name of 1 to {LONGEST_NAME} bytes without control characters.")));
+    line("name", &head.name, 1, LONGEST_NAME)?;
+    if i32::try_from(head.priority).is_err() {
+        return Err(Problem::field("priority", "Write a whole number of at most nine digits."));
     }
-    settings.check().map_err(|(field, message)| Problem::field(field, message))?;
+    settings.check().map_err(|(field, message)| match field {
+        "country" | "target" | "headers" => Problem::unfit(field, message),
+        _ => Problem::field(field, message),
+    })?;
     Ok((head, settings))
 }
 
@@ -83,7 +88,7 @@ async fn check_addresses(tx: &mut Connection, trunk: &Trunk) -> Result<(), Probl
     if let Some(deck) = trunk.settings.cost_deck
         && !crate::rating::store::get(tx, deck).await?.is_some_and(|deck| deck.kind == crate::rating::Kind::Cost)
     {
-        return Err(Problem::field("cost_deck", "There is no carrier's deck of this id. Name a deck of the kind cost, or leave it out."));
+        return Err(Problem::unfit("cost_deck", "There is no carrier's deck of this id. Name a deck of the kind cost, or leave it out."));
     }
     for other in store::list(tx).await?.iter().filter(|other| other.id != trunk.id) {
         if let Some(shared) = trunk.settings.addresses.iter().find(|entry| other.settings.addresses.contains(entry)) {

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::accounts::{found as account, posted_shape, short};
-use super::body::{Asked, Body, Id, page, page_length};
+use super::body::{Asked, Body, Id, page, page_length, whole_number};
 use crate::http::error::Problem;
 use crate::http::idempotency::{self, Answer};
 use crate::http::{Caller, State};
@@ -74,6 +74,7 @@ async fn list(From(state): From<State>, Extension(caller): Extension<Caller>, As
 struct New {
     name: String,
     amount: Money,
+    #[serde(deserialize_with = "whole_number")]
     count: u32,
     #[serde(default)]
     expires_at: Option<Timestamp>,
@@ -93,13 +94,13 @@ async fn create(
         return Err(Problem::field("count", format!("Make 1 to {MOST} vouchers at a time.")));
     }
     if new.amount.amount <= Micros::ZERO {
-        return Err(Problem::field("amount", "A voucher is worth more than zero. Send another amount."));
+        return Err(Problem::unfit("amount", "A voucher is worth more than zero. Send another amount."));
     }
     if new.expires_at.is_some_and(|at| at <= state.clock.timestamp()) {
-        return Err(Problem::field("expires_at", "Give a time to come, or leave it out."));
+        return Err(Problem::unfit("expires_at", "Give a time to come, or leave it out."));
     }
     let total = new.amount.amount.get().checked_mul(i64::from(new.count)).map(Micros::new);
-    let total = total.ok_or_else(|| Problem::field("amount", "All vouchers together are worth more than can be counted. Send less."))?;
+    let total = total.ok_or_else(|| Problem::unfit("amount", "All vouchers together are worth more than can be counted. Send less."))?;
     let waits = total > state.ledger.adjustment_limit;
     let work = state.clone();
     // The codes are told once: a repeated request gets the batch without them, for they are kept nowhere.
@@ -235,7 +236,7 @@ async fn redeem(
     caller.need(Scope::Money)?;
     let asked = idempotency::asked(&headers, caller.principal.who.to_string(), format!("POST {}", address.path()), &bytes)?;
     let code = Code::parse(&wanted.code).ok_or_else(|| {
-        Problem::field("code", "This is no voucher code: it has 17 letters and digits in groups of four. Read it again from the voucher.")
+        Problem::unfit("code", "This is no voucher code: it has 17 letters and digits in groups of four. Read it again from the voucher.")
     })?;
     let (who, whose) = (caller.principal.who.to_string(), wanted.account_id.to_string());
     state.gate.may_guess(&who, &whose)?;

@@ -1,12 +1,11 @@
 //! Every SQL statement of the verification: it only reads, page by page, in one snapshot.
 
 use sqlx::any::AnyRow;
-use sqlx::pool::PoolConnection;
-use sqlx::{Any, Executor as _, Row as _};
+use sqlx::{Executor as _, Row as _};
 
 use super::{AccountRow, HoldRow};
 use crate::cdr::{self, Record};
-use crate::database::{Database, Kind};
+use crate::database::{Borrowed, Database, Kind};
 use crate::ledger::{self, LedgerError, Posting};
 use crate::types::{AccountId, CallId, HoldId, Micros, Timestamp};
 
@@ -14,7 +13,7 @@ use crate::types::{AccountId, CallId, HoldId, Micros, Timestamp};
 const PAGE: u32 = 1000;
 
 /// The books as of one instant.
-pub(super) struct Snapshot(PoolConnection<Any>);
+pub(super) struct Snapshot(Borrowed);
 
 impl Snapshot {
     pub(super) async fn take(database: &Database) -> Result<Self, LedgerError> {

@@ -161,7 +161,9 @@ impl Core {
     /// RFC 5923 §5: the far end of a connection offers it for what is for its listening address; believed of its own address only.
     fn alias(&mut self, socket: usize, source: SocketAddr, request: &Message) {
         let (transport, via) = (self.transport(socket), request.via());
-        if transport.is_reliable() && via.host().address() == Some(source.ip()) {
+        // Over TLS only who has proved to be somebody is believed (§5.2).
+        let is_believed = transport != Transport::Tls || self.proved.contains_key(&(socket, source));
+        if transport.is_reliable() && is_believed && via.host().address() == Some(source.ip()) {
             let listens = SocketAddr::new(source.ip(), via.port().unwrap_or(transport.usual_port()));
             self.out.push_back(Output::Alias { socket, source, listens });
         }

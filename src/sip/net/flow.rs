@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::tcp::{self, Connection, FlowId, News, Parcel, Patience};
+use super::tls::Tls;
 use crate::types::Clock;
 
 /// Messages that may wait for one connection; a far end that lets them pile up higher loses it.
@@ -44,7 +45,20 @@ pub struct Flows {
     sender: mpsc::Sender<News>,
     news: mpsc::Receiver<News>,
     tasks: JoinSet<()>,
+    tls: Tls,
     clock: Clock,
+}
+
+/// How a connection is to be made.
+pub struct Call {
+    /// The socket it belongs to.
+    pub socket: usize,
+    /// Our end.
+    pub from: SocketAddr,
+    /// Whether it speaks TLS.
+    pub tls: bool,
+    /// Whose certificate the far end must show; none means the address's own.
+    pub domain: Option<String>,
 }
 
 struct Flow {
@@ -58,7 +72,7 @@ struct Flow {
 
 impl Flows {
     /// None yet.
-    pub fn new(bounds: Bounds, clock: Clock) -> Self {
+    pub fn new(bounds: Bounds, tls: Tls, clock: Clock) -> Self {
         let (sender, news) = mpsc::channel(NEWS);
         Self {
             bounds,
@@ -69,6 +83,7 @@ impl Flows {
             sender,
             news,
             tasks: JoinSet::new(),
+            tls,
             clock,
         }
     }
@@ -107,26 +122,47 @@ impl Flows {
     }
 
     /// Keeps a connection that somebody has made to us.
-    pub fn accepted(&mut self, socket: usize, stream: TcpStream, peer: SocketAddr) {
+    pub fn accepted(&mut self, socket: usize, tls: bool, stream: TcpStream, peer: SocketAddr) {
         tcp::tune(&stream);
         let (_, connection) = self.add(socket, peer, true);
-        self.tasks.spawn(connection.run(stream));
+        if !tls {
+            self.tasks.spawn(connection.run(stream));
+            return;
+        }
+        let tls = self.tls.clone();
+        self.tasks.spawn(async move {
+            match tls.accept(stream).await {
+                Ok((stream, names)) => {
+                    connection.prove(names).await;
+                    connection.run(stream).await;
+                }
+                Err(error) => connection.close(format!("TLS: {error}")).await,
+            }
+        });
     }
 
     /// Sends by the connection to `to`, or else to `open`, which is made if there is none.
-    pub fn send(&mut self, socket: usize, from: SocketAddr, to: SocketAddr, open: SocketAddr, parcel: Parcel) -> Result<(), NotTaken> {
+    pub fn send(&mut self, call: Call, to: SocketAddr, open: SocketAddr, parcel: Parcel) -> Result<(), NotTaken> {
+        let Call { socket, from, tls, domain } = call;
         let known = [to, open].iter().find_map(|peer| self.by_peer.get(&(socket, *peer)).copied());
         let flow = match known {
             Some(flow) => flow,
             None if self.has_room() => {
                 let (flow, connection) = self.add(socket, open, false);
+                let tls = tls.then(|| self.tls.clone());
                 self.tasks.spawn(async move {
-                    match tcp::connect(from, open).await {
-                        Ok(stream) => {
-                            tcp::tune(&stream);
-                            connection.run(stream).await;
+                    let stream = match tcp::connect(from, open).await {
+                        Ok(stream) => stream,
+                        Err(error) => return connection.close(format!("it cannot be made: {error}")).await,
+                    };
+                    tcp::tune(&stream);
+                    let Some(tls) = tls else { return connection.run(stream).await };
+                    match tls.connect(stream, domain.as_deref(), open.ip()).await {
+                        Ok(stream) => connection.run(stream).await,
+                        Err(error) => {
+                            tracing::warn!(sip.to = %open, domain, "A carrier is not reached by TLS: {error}. Check its certificate and sip.tls.ca.");
+                            connection.close(format!("TLS: {error}")).await;
                         }
-                        Err(error) => connection.close(format!("it cannot be made: {error}")).await,
                     }
                 });
                 flow

@@ -1,9 +1,12 @@
 //! Transports: bytes in and out, nothing of what they mean; and the task that joins them to the core.
 
+pub mod dns;
 pub mod flow;
 pub mod framer;
+pub mod identity;
 pub mod task;
 pub mod tcp;
+pub mod tls;
 pub mod udp;
 
 use std::io;
@@ -27,12 +30,12 @@ pub struct Doors {
 }
 
 impl Doors {
-    /// Binds every address for datagrams, and if `tcp` for streams too.
-    pub fn open(addresses: &[SocketAddr], tcp: bool) -> io::Result<Self> {
+    /// Binds every address for datagrams, and if `tcp` for streams too; `tls` are for TLS.
+    pub fn open(addresses: &[SocketAddr], tcp: bool, tls: &[SocketAddr]) -> io::Result<Self> {
         let any = addresses.iter().any(|address| address.port() == 0);
         let mut tries = if any && tcp { ANY_PORT_TRIES } else { 1 };
         loop {
-            let opened = Self::try_open(addresses, tcp);
+            let opened = Self::try_open(addresses, tcp, tls);
             tries -= 1;
             match opened {
                 Err(error) if tries > 0 && error.kind() == io::ErrorKind::AddrInUse => {}
@@ -41,11 +44,12 @@ impl Doors {
         }
     }
 
-    fn try_open(addresses: &[SocketAddr], tcp: bool) -> io::Result<Self> {
+    fn try_open(addresses: &[SocketAddr], tcp: bool, tls: &[SocketAddr]) -> io::Result<Self> {
         let sockets = Sockets::bind(addresses)?;
         let bound = if tcp { sockets.local_addresses()? } else { Vec::new() };
-        let listeners =
-            bound.iter().map(|&address| Ok((Transport::Tcp, listen(address, "tcp", "sip.listen")?))).collect::<io::Result<_>>()?;
+        let plain = bound.iter().map(|&address| Ok((Transport::Tcp, listen(address, "tcp", "sip.listen")?)));
+        let secret = tls.iter().map(|&address| Ok((Transport::Tls, listen(address, "tls", "sip.tls.listen")?)));
+        let listeners = plain.chain(secret).collect::<io::Result<_>>()?;
         Ok(Self { sockets, listeners })
     }
 
@@ -61,3 +65,6 @@ fn listen(address: SocketAddr, kind: &str, key: &str) -> io::Result<TcpListener>
         io::Error::new(error.kind(), format!("cannot listen on {address} ({kind}): {error}; choose another address in {key}"))
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,14 +12,17 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::task::JoinSet;
 
 use super::Doors;
-use super::flow::{Bounds, Flows};
+use super::flow::{Bounds, Call, Flows};
 use super::tcp::News;
+use super::tls::Tls;
 use super::udp::Sockets;
 use crate::sip::core::{Core, Input, Output};
-use crate::sip::endpoint::Order;
+use crate::sip::endpoint::{Order, SourcePolicy};
 use crate::sip::leg::{Command, EVENT_QUEUE, Header, Incoming, Invite, Leg, LegId, StoredDialog, Told};
+use crate::sip::resolve::Resolver;
 use crate::sip::target::{self, Address, HostPort, Lookup, Names, Waiting};
 use crate::sip::transaction::TransactionId;
+use crate::sip::transport::Transport;
 use crate::types::Clock;
 
 /// Datagrams taken from one socket before everything else has its turn.
@@ -37,8 +41,10 @@ pub(crate) struct Task {
     core: Core,
     sockets: Sockets,
     flows: Flows,
-    /// Where each socket is bound.
-    local: Vec<SocketAddr>,
+    /// Where each socket is bound, and what is spoken there.
+    local: Vec<(Transport, SocketAddr)>,
+    policy: Option<Arc<dyn SourcePolicy>>,
+    resolver: Resolver,
     clock: Clock,
     orders: mpsc::Receiver<Order>,
     order_sender: mpsc::WeakSender<Order>,
@@ -52,14 +58,15 @@ impl Task {
     pub(crate) fn new(
         core: Core,
         Doors { sockets, listeners }: Doors,
-        local: Vec<SocketAddr>,
-        bounds: Bounds,
+        local: Vec<(Transport, SocketAddr)>,
+        (bounds, tls): (Bounds, Tls),
+        resolver: Resolver,
         clock: Clock,
         orders: mpsc::Receiver<Order>,
         order_sender: mpsc::WeakSender<Order>,
         incoming: mpsc::Sender<Incoming>,
     ) -> Self {
-        let mut flows = Flows::new(bounds, clock.clone());
+        let mut flows = Flows::new(bounds, tls, clock.clone());
         for (place, (_, listener)) in listeners.into_iter().enumerate() {
             flows.listen(sockets.count() + place, listener);
         }
@@ -68,6 +75,8 @@ impl Task {
             sockets,
             flows,
             local,
+            policy: None,
+            resolver,
             clock,
             orders,
             order_sender,
@@ -141,7 +150,7 @@ impl Task {
             News::Accepted { socket, stream, peer } => {
                 let room = self.flows.has_room_for(peer.ip());
                 if self.flows.has_room() && self.core.is_welcome(socket, peer, room) {
-                    self.flows.accepted(socket, stream, peer);
+                    self.flows.accepted(socket, self.local[socket].0 == Transport::Tls, stream, peer);
                 } else {
                     tracing::debug!(sip.from = %peer, "A SIP connection is not taken: there are too many, or too many of its address.");
                 }
@@ -185,7 +194,10 @@ impl Task {
                 Input::Invite(leg, invite)
             }
             Order::Bye(stored) => Input::Bye(stored),
-            Order::Sources(policy) => Input::Sources(policy),
+            Order::Sources(policy) => {
+                self.policy = Some(policy.clone());
+                Input::Sources(policy)
+            }
             Order::Tables(answer) => {
                 // Whoever asked may have gone.
                 let _ = answer.send(self.core.tables());
@@ -208,7 +220,7 @@ impl Task {
                     match self.names.look_up(&name, self.clock.now(), Waiting { socket, bytes: bytes.clone(), token: transaction }) {
                         Lookup::Known(to) => self.send(socket, to, to, bytes, transaction),
                         Lookup::Ask => {
-                            self.lookups.spawn(target::resolve(name, self.local[socket]));
+                            self.lookups.spawn(target::resolve(self.resolver.clone(), name, self.local[socket]));
                         }
                         Lookup::Pending => {}
                         Lookup::Failed => self.not_sent(transaction),
@@ -255,7 +267,10 @@ impl Task {
     /// Sends to `to`; over streams by the connection to it, or one to `open`.
     fn send(&mut self, socket: usize, to: SocketAddr, open: SocketAddr, bytes: Bytes, transaction: Option<TransactionId>) {
         if socket >= self.sockets.count() {
-            let taken = self.flows.send(socket, self.local[socket], to, open, (bytes, transaction));
+            let (transport, from) = self.local[socket];
+            let tls = transport == Transport::Tls;
+            let domain = self.policy.as_ref().filter(|_| tls).and_then(|policy| policy.server_name(open));
+            let taken = self.flows.send(Call { socket, from, tls, domain }, to, open, (bytes, transaction));
             if taken.is_err() {
                 tracing::warn!(sip.to = %to, "A SIP message cannot be sent: its connection is full, or there are too many connections.");
                 self.not_sent(transaction);

@@ -135,6 +135,14 @@ impl Connection {
         self.close(why).await;
     }
 
+    /// Tells who the far end has proved to be, if anybody.
+    pub async fn prove(&self, names: Vec<String>) {
+        if !names.is_empty() {
+            // Nobody to tell: the task is over.
+            let _ = self.news.send(News::Proved { flow: self.id, names: names.into() }).await;
+        }
+    }
+
     /// Tells that it is over, and what was not sent.
     pub async fn close(mut self, why: String) {
         self.outbox.close();
