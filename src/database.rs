@@ -402,6 +402,15 @@ async fn commit_group(pool: &AnyPool, group: &mut [Box<dyn Piece>]) -> Result<()
         Some(connection) => connection,
         None => pool.acquire().await?,
     };
+    let done = in_one_transaction(&mut connection, group).await;
+    if done.is_err() {
+        // On a full disk SQLite has undone the transaction by itself, and the driver does not know: every later one would fail.
+        let _ = connection.close().await;
+    }
+    done
+}
+
+async fn in_one_transaction(connection: &mut AnyConnection, group: &mut [Box<dyn Piece>]) -> Result<(), sqlx::Error> {
     let mut tx = connection.begin_with("begin immediate").await?;
     if let [piece] = group {
         return if piece.run(&mut tx).await { tx.commit().await } else { tx.rollback().await };

@@ -140,7 +140,9 @@ fn lists_and_pages_answer_at_once_and_exports_stream() {
         fill(&file, subscribers, calls, clock.timestamp().as_micros()).await;
         let database = Database::open(&format!("sqlite:{file}")).await.unwrap();
         let now = clock.timestamp();
+        // What the night watch does as records come, and once a minute.
         database.write(move |tx| Box::pin(stats::recount(tx, now))).await.unwrap();
+        database.write(move |tx| Box::pin(stats::count_requests(tx, now))).await.unwrap();
         database.close().await;
     });
     let size = std::fs::metadata(&file).unwrap().len() >> 20;

@@ -7,7 +7,7 @@ mod speak;
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::books::Cost;
@@ -65,6 +65,13 @@ enum Answered {
     Authorised(Result<super::books::Authorised, Refusal>),
     Extended(Option<Grant>),
     Written,
+}
+
+/// An answer the books did not take yet.
+struct Unwritten {
+    at: Timestamp,
+    dialogs: String,
+    leaving: Option<super::books::Leaving>,
 }
 
 type Job = Pin<Box<dyn Future<Output = Answered> + Send>>;
@@ -158,6 +165,8 @@ struct Running {
     sip_status: Option<u16>,
     timers: Box<[Option<Moment>; Timer::ALL.len()]>,
     job: Option<Job>,
+    /// The answer, while the books do not take it.
+    unwritten: Arc<Mutex<Option<Box<Unwritten>>>>,
     /// Places on both trunks, given back with the call.
     slots: (Option<Slot>, Option<Slot>),
     _listed: Listed,
@@ -228,6 +237,7 @@ impl Running {
             sip_status: None,
             timers: Box::new([None; Timer::ALL.len()]),
             job: None,
+            unwritten: Arc::default(),
             slots: (slot, None),
             _listed: Listed(board.clone(), id),
             board,

@@ -82,3 +82,23 @@ async fn at_close_the_record_waits_and_is_written_once() {
     assert_eq!((record.cause, record.duration), (Cause::HungUp, Duration::from_secs(10)));
     assert_eq!(alice.balance().await, "4.90");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_they_did_not_take_is_written_with_the_next_slice() {
+    let mut board = Switchboard::new().await;
+    let mut north = board.carrier("north", 1).await;
+    let alice = board.subscriber(ALICE, "5.00").await;
+    let mut a = alice.calls(PRAGUE).await;
+    let b = north.gets_a_call().await;
+    board.sabotages("create trigger broken before update of answered_at_us on call begin select raise(abort, 'broken'); end").await;
+    b.answers().await;
+    a.is_answered().await;
+    board.goes_by(10).await;
+    board.sabotages("drop trigger broken").await;
+    board.goes_by(40).await;
+    board.is_killed_and_starts_again().await;
+    a.is_hung_up().await;
+    let record = board.record().await;
+    assert_eq!(record.cause, Cause::ServerRestart);
+    assert!(record.duration >= Duration::from_secs(50) && record.duration <= Duration::from_secs(55), "{:?}", record.duration);
+}

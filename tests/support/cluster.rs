@@ -2,7 +2,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use super::folder::Folder;
 use super::traffic::children;
@@ -76,7 +76,7 @@ impl Cluster {
         let postmaster: u32 = text.lines().next().and_then(|line| line.trim().parse().ok()).expect("a process");
         // The first goes first, so that it makes no others meanwhile.
         for process in std::iter::once(postmaster).chain(children(postmaster)) {
-            let _ = Command::new("kill").arg(signal).arg(process.to_string()).status();
+            let _ = Command::new("kill").arg(signal).arg(process.to_string()).stderr(Stdio::null()).status();
         }
     }
 

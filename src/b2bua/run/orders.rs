@@ -3,12 +3,13 @@
 use std::borrow::Cow;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use super::super::books::{Authorise, Closing, Leaving, NotAuthorised, NotExtended};
 use super::super::response;
 use super::super::{Watched, incoming, outgoing};
-use super::{Answered, Attempt, Funded, Running, Then};
+use super::{Answered, Attempt, Funded, Running, Then, Unwritten};
 use crate::call::{CallRecord, Cause, Fact, Order, Timer};
 use crate::rating::Quote;
 use crate::sip::{Hop, Leg};
@@ -130,6 +131,10 @@ impl Running {
     }
 
     fn extend(&mut self) {
+        let unwritten = self.unwritten.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(answer) = unwritten {
+            self.write_down(answer);
+        }
         let (books, id) = (self.board.books.clone(), self.id);
         self.start(async move {
             Answered::Extended(match books.extend(id).await {
@@ -156,20 +161,28 @@ impl Running {
         }
         let dialogs = [self.a.stored_dialog_in(self.confirmed), self.b.as_ref().and_then(Leg::stored_dialog).map(Cow::Borrowed)];
         let dialogs = serde_json::to_string(&dialogs).expect("dialogs are text and numbers");
-        let (books, id, reservation) = (self.board.books.clone(), self.id, self.reservation.as_ref().map(|one| one.id));
         let leaving = self.trunk_out.as_ref().map(|trunk| Leaving { trunk: trunk.name.clone(), cost: self.cost.clone() });
-        self.start(async move {
-            if let Err(error) = books.answered(id, reservation, at, dialogs, leaving).await {
-                tracing::error!(call.id = %id, %error, "an answer could not be written down; the record will tell it");
-            }
-            Answered::Written
-        });
+        self.write_down(Box::new(Unwritten { at, dialogs, leaving }));
         let until = self.board.clock.now() + LONGEST_WAIT;
         let Some(mut job) = self.job.take() else { return };
         tokio::select! {
             _ = &mut job => {}
             () = self.board.clock.sleep_until(until) => self.job = Some(job),
         }
+    }
+
+    /// Writes an answer down; one that the books do not take is tried again with the next slice of money.
+    fn write_down(&mut self, answer: Box<Unwritten>) {
+        let (books, id, reservation) = (self.board.books.clone(), self.id, self.reservation.as_ref().map(|one| one.id));
+        let unwritten = self.unwritten.clone();
+        self.start(async move {
+            let Unwritten { at, dialogs, leaving } = &*answer;
+            if let Err(error) = books.answered(id, reservation, *at, dialogs.clone(), leaving.clone()).await {
+                tracing::error!(call.id = %id, %error, "an answer could not be written down; it is tried again with the next slice");
+                *unwritten.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
+            }
+            Answered::Written
+        });
     }
 
     /// Starts a piece of work beside the call. Work that is still under way is finished first.
