@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use callthrough::database::Kind;
+use callthrough::fraud::{Book, Policy, PrefixClass, Signs};
 use callthrough::jobs;
 use callthrough::subscriber::{self, VerifiedNumber};
 use callthrough::types::{Refusal, SubscriberId, TenantId};
@@ -156,6 +157,32 @@ async fn the_books_of_calls_tell_the_watch() {
     }
     let kinds: Vec<_> = desk.rules.findings().into_iter().map(|finding| finding.sign.kind()).collect();
     assert_eq!(kinds, ["first_call_to_country", "sequential_numbers", "many_refusals"]);
+}
+
+#[tokio::test]
+async fn a_class_of_prefixes_has_limits_of_its_own() {
+    let desk = Desk::open(Kind::Sqlite, 50_000_000).await;
+    let class = PrefixClass { prefixes: vec!["4206".to_owned()], alert_calls_hour: Some(2), max_calls_hour: Some(3) };
+    let mut book = Book::default();
+    let signs = Signs { sequential_numbers: 0, ..Signs::default() };
+    book.policies.insert(MAIN, Policy { classes: vec![class], signs, ..Policy::default() });
+    desk.rules.swap(book);
+    let call = async |number: &str| {
+        let outcome = desk.authorise(number).await;
+        if let Ok((call, _)) = &outcome {
+            desk.books.close(desk.closing(*call, None)).await.unwrap();
+        }
+        outcome.map(drop).map_err(|refused| refused.refusal())
+    };
+    for number in ["+420601123456", "+421601123456", "+420601123457", "+420601123456"] {
+        assert_eq!(call(number).await, Ok(()), "{number}");
+    }
+    assert_eq!(call("+420601123458").await, Err(Refusal::TooFast), "a fourth in the hour");
+    assert_eq!(call("+421601123456").await, Ok(()), "others have no such limit");
+    let found: Vec<_> = desk.rules.findings().into_iter().filter(|finding| finding.sign.kind() == "watched_class").collect();
+    assert_eq!(found.len(), 2, "the second and the third: {found:?}");
+    desk.clock.advance(Duration::from_secs(3601));
+    assert_eq!(call("+420601123456").await, Ok(()));
 }
 
 #[tokio::test]

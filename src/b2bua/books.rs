@@ -262,6 +262,8 @@ struct Inner {
     live: Mutex<HashSet<CallId>>,
 }
 
+/// Calls to a class of prefixes are counted in it.
+const HOUR: Duration = Duration::from_secs(3600);
 /// Who waits for an authorisation, and who was first to move: the answer or the waiter's patience.
 const WAITING: u8 = 0;
 const ANSWERED: u8 = 1;
@@ -572,10 +574,24 @@ async fn let_in(
 ) -> Result<Authorised, Undone> {
     let config = &books.setup.ledger;
     let policy = books.setup.callthrough.rules.policy(standing.account.tenant);
-    if policy.and_then(|policy| policy.max_calls_minute).is_some_and(|most| standing.calls_minute >= most) {
+    if policy.as_ref().and_then(|policy| policy.max_calls_minute).is_some_and(|most| standing.calls_minute >= most) {
         tracing::info!(subscriber.id = %ask.subscriber, rule = "max_calls_minute", "a call is refused");
         return Err(Refusal::TooFast.into());
     }
+    let digits = ask.destination.digits();
+    let watched = match policy.as_ref().and_then(|policy| policy.class(&digits)) {
+        Some(class) => {
+            let called = statements::calls_since(tx, ask.subscriber, now - HOUR).await?;
+            let calls = called.iter().filter(|called| class.fits(called.trim_start_matches('+')).is_some()).count();
+            let calls = u32::try_from(calls).unwrap_or(u32::MAX);
+            if class.max_calls_hour.is_some_and(|most| calls >= most) {
+                tracing::info!(subscriber.id = %ask.subscriber, rule = "classes", "a call is refused");
+                return Err(Refusal::TooFast.into());
+            }
+            class.alert_calls_hour.is_some_and(|most| calls + 1 >= most).then_some(calls + 1)
+        }
+        None => None,
+    };
     let quote = books.decks.quote(standing.account.tenant, standing.deck, ask.destination, now).ok_or(Refusal::NoRate)?;
     if quote.currency != standing.account.currency {
         tracing::error!(subscriber.id = %ask.subscriber, deck.id = %quote.deck, "the deck is in another currency than the account");
@@ -591,6 +607,9 @@ async fn let_in(
     })?;
     let hold = HoldId::new(&books.clock, &books.random);
     statements::begin(tx, &books.setup.node, ask, standing.account.id, (hold, &slice, &quote), now).await?;
+    if let Some(calls) = watched {
+        books.setup.callthrough.rules.watched(standing.account.tenant, ask.subscriber, calls, ask.destination, now);
+    }
     let grant = Grant { hold, funded: Duration::from_secs(slice.funded_secs.into()), more: slice.more };
     let left = standing.account.available()?;
     let low = (left < standing.account.low_balance).then_some(Money { amount: left, currency: standing.account.currency });

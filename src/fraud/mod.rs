@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 pub use hotlist::{Hotlist, Listed};
-pub use policy::{NewCountry, OnFraud, Policy, Signs};
+pub use policy::{NewCountry, OnFraud, Policy, PrefixClass, Signs};
 
 use self::watch::{Finding, Watch};
 use crate::types::{E164, Refusal, SubscriberId, TenantId, Timestamp};
@@ -66,6 +66,11 @@ impl Rules {
     /// A call is let in: it is looked at for signs of fraud, in memory.
     pub fn called(&self, tenant: TenantId, subscriber: SubscriberId, number: E164, now: Timestamp) {
         self.watch().called(&self.signs(tenant), tenant, subscriber, number, now);
+    }
+
+    /// So many calls in an hour to numbers of a class that its tenant watches, the last to this one.
+    pub fn watched(&self, tenant: TenantId, subscriber: SubscriberId, calls: u32, number: E164, now: Timestamp) {
+        self.watch().watched(tenant, subscriber, calls, number, now);
     }
 
     /// An answered call is over.

@@ -15,12 +15,21 @@ const LONGEST_COOL_DOWN_HOURS: u32 = 720;
 
 /// Cool-down unless the tenant says otherwise.
 const COOL_DOWN_HOURS: u32 = 24;
+/// Classes of prefixes of one tenant.
+const MOST_CLASSES: usize = 50;
+/// Calls an hour that a class counts up to.
+pub const MOST_CALLS_HOUR: u32 = 500;
 /// Most that a sign is counted up to.
 pub(super) const MOST_COUNTED: u32 = 50;
 
 /// Countries that new tenants may call besides their home: where calls cost little and carriers settle disputes.
 const LOW_RISK: [&str; 22] =
     ["AT", "AU", "BE", "CA", "CH", "CZ", "DE", "DK", "ES", "FI", "FR", "GB", "IE", "IT", "NL", "NO", "NZ", "PL", "PT", "SE", "SK", "US"];
+
+#[expect(clippy::ptr_arg, reason = "it looks at the members of a list")]
+fn is_prefix(prefix: &String) -> bool {
+    (1..=LONGEST_PREFIX).contains(&prefix.len()) && prefix.bytes().all(|byte| byte.is_ascii_digit()) && !prefix.starts_with('0')
+}
 
 /// The rules of one tenant.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -43,6 +52,29 @@ pub struct Policy {
     /// A verified number that takes the place of another, or stands beside it, may not call for so many hours; 24 unless said
     /// (spec: security, T3).
     pub cool_down_hours: Option<u32>,
+    /// Beginnings of numbers whose calls have limits of their own.
+    pub classes: Vec<PrefixClass>,
+}
+
+/// Numbers that begin alike, and how many calls to them one subscriber may make.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PrefixClass {
+    /// Digits without plus.
+    pub prefixes: Vec<String>,
+    /// From so many calls an hour on somebody is told; none for never.
+    #[serde(default)]
+    pub alert_calls_hour: Option<u32>,
+    /// No more calls an hour than these; none for no limit.
+    #[serde(default)]
+    pub max_calls_hour: Option<u32>,
+}
+
+impl PrefixClass {
+    /// How many digits of the number the class knows; none if the number is not of it.
+    pub fn fits(&self, digits: &str) -> Option<usize> {
+        self.prefixes.iter().filter(|prefix| digits.starts_with(prefix.as_str())).map(String::len).max()
+    }
 }
 
 /// What happens besides the alert.
@@ -114,13 +146,26 @@ impl Policy {
     /// The first field that makes no sense, and what to write instead.
     pub fn check(&self) -> Result<(), (&'static str, String)> {
         for (field, prefixes) in [("barred_prefixes", &self.barred_prefixes), ("allowed_prefixes", &self.allowed_prefixes)] {
-            let sound = |prefix: &String| {
-                (1..=LONGEST_PREFIX).contains(&prefix.len()) && prefix.bytes().all(|byte| byte.is_ascii_digit()) && !prefix.starts_with('0')
-            };
-            if prefixes.len() > MOST_PREFIXES || !prefixes.iter().all(sound) {
+            if prefixes.len() > MOST_PREFIXES || !prefixes.iter().all(is_prefix) {
                 return Err((
                     field,
                     format!("Write at most {MOST_PREFIXES} prefixes of 1 to {LONGEST_PREFIX} digits with country code, without plus."),
+                ));
+            }
+        }
+        if self.classes.len() > MOST_CLASSES {
+            return Err(("classes", format!("Write at most {MOST_CLASSES} classes.")));
+        }
+        for class in &self.classes {
+            let limits = [class.alert_calls_hour, class.max_calls_hour];
+            if class.prefixes.is_empty() || class.prefixes.len() > MOST_PREFIXES || !class.prefixes.iter().all(is_prefix) {
+                let told = format!("Name 1 to {MOST_PREFIXES} prefixes of 1 to {LONGEST_PREFIX} digits with country code, without plus.");
+                return Err(("classes", told));
+            }
+            if limits == [None, None] || limits.into_iter().flatten().any(|calls| !(1..=MOST_CALLS_HOUR).contains(&calls)) {
+                return Err((
+                    "classes",
+                    format!("Give each class 1 to {MOST_CALLS_HOUR} calls an hour for an alert, as a limit, or both."),
                 ));
             }
         }
@@ -140,8 +185,8 @@ impl Policy {
             ("signs.short_calls", signs.short_calls),
             ("signs.refusals", signs.refusals),
         ];
-        if let Some((field, _)) = counts.into_iter().find(|(_, count)| !(*count == 0 || (2..=MOST_COUNTED).contains(count))) {
-            return Err((field, format!("Write 2 to {MOST_COUNTED}, or 0 not to look for it.")));
+        if let Some((field, _)) = counts.into_iter().find(|(_, count)| *count > MOST_COUNTED) {
+            return Err((field, format!("Write 1 to {MOST_COUNTED}, or 0 not to look for it.")));
         }
         if !(1..=LONGEST_WINDOW_SECS).contains(&signs.short_call_secs) {
             return Err(("signs.short_call_secs", format!("Write 1 to {LONGEST_WINDOW_SECS} seconds.")));
@@ -150,6 +195,12 @@ impl Policy {
             return Err(("cool_down_hours", format!("Write 0 to {LONGEST_COOL_DOWN_HOURS}, or null for {COOL_DOWN_HOURS}.")));
         }
         Ok(())
+    }
+
+    /// The class of a number: the one that knows most of its digits.
+    pub fn class(&self, digits: &str) -> Option<&PrefixClass> {
+        let fitting = self.classes.iter().filter_map(|class| Some((class.fits(digits)?, class)));
+        fitting.max_by_key(|(length, _)| *length).map(|(_, class)| class)
     }
 
     /// How long a verified number that is not the subscriber's first has to wait.
@@ -177,7 +228,19 @@ mod tests {
         assert_eq!(Policy { allowed_prefixes: vec!["44".to_owned()], ..Policy::default() }.check(), Ok(()));
         let never = Policy { signs: Signs { refusals: 0, ..Signs::default() }, ..Policy::default() };
         assert_eq!(never.check(), Ok(()));
-        let once = Policy { signs: Signs { refusals: 1, ..Signs::default() }, ..Policy::default() };
-        assert_eq!(once.check().unwrap_err().0, "signs.refusals");
+        let much = Policy { signs: Signs { refusals: 51, ..Signs::default() }, ..Policy::default() };
+        assert_eq!(much.check().unwrap_err().0, "signs.refusals");
+    }
+
+    #[test]
+    fn the_class_that_knows_most_of_a_number_counts() {
+        let class =
+            |prefix: &str, most| PrefixClass { prefixes: vec![prefix.to_owned()], max_calls_hour: Some(most), ..PrefixClass::default() };
+        let policy = Policy { classes: vec![class("88", 2), class("8821", 1)], ..Policy::default() };
+        let most = |digits: &str| policy.class(digits).and_then(|class| class.max_calls_hour);
+        assert_eq!((most("88213123456"), most("88161234567"), most("420601123456")), (Some(1), Some(2), None));
+        assert_eq!(policy.check(), Ok(()));
+        let nothing = PrefixClass { prefixes: vec!["88".to_owned()], ..PrefixClass::default() };
+        assert_eq!(Policy { classes: vec![nothing], ..Policy::default() }.check().unwrap_err().0, "classes");
     }
 }

@@ -27,6 +27,8 @@ pub enum Sign {
     ShortCalls(u32),
     /// So many refusals, and the reason of the last.
     Refusals(u32, Refusal),
+    /// So many calls in an hour to numbers of a class that is watched, the last to this one.
+    WatchedClass(u32, E164),
     /// A country that nobody of the process has called yet; the books know whether it is new. Whose news it is.
     NewCountry(Country, NewCountry),
 }
@@ -54,6 +56,7 @@ impl Sign {
             Self::SameNumber(..) => "same_number",
             Self::ShortCalls(_) => "short_calls",
             Self::Refusals(..) => "many_refusals",
+            Self::WatchedClass(..) => "watched_class",
             Self::NewCountry(..) => "first_call_to_country",
         }
     }
@@ -69,6 +72,9 @@ impl Finding {
             Sign::SameNumber(count, number) => format!("{count} calls to {number} in {minutes} min. {DO}"),
             Sign::ShortCalls(count) => format!("{count} calls that ended right after the answer in {minutes} min. {DO}"),
             Sign::Refusals(count, last) => format!("{count} calls or requests refused in {minutes} min, the last for {last}. {DO}"),
+            Sign::WatchedClass(count, last) => {
+                format!("{count} calls in {minutes} min to numbers that are watched, the last to {last}. {DO}")
+            }
             Sign::NewCountry(country, _) => format!("The first call to {country}. {DO}"),
         }
     }
@@ -127,6 +133,11 @@ impl Watch {
             self.known.insert((tenant, subscriber, country));
             self.find(found(Sign::NewCountry(country, signs.new_country)));
         }
+    }
+
+    /// So many calls in an hour to numbers of a class that is watched, the last to this one.
+    pub fn watched(&mut self, tenant: TenantId, subscriber: SubscriberId, calls: u32, number: E164, now: Timestamp) {
+        self.find(Finding { tenant, subscriber, sign: Sign::WatchedClass(calls, number), window_secs: 3600, at: now });
     }
 
     /// An answered call is over.

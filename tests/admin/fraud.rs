@@ -17,13 +17,19 @@ async fn a_tenants_rules_are_seen_and_changed() {
         ("max_calls_minute", "5"),
         ("on_fraud", "suspend"),
         ("short_calls", "4"),
+        ("classes", "88213,88216 1 3\n4490 - 1\n"),
     ];
     let saved = owner.sends("/admin/rules", "/admin/rules", &fields).await;
     assert_eq!(saved.status, 303, "{}", saved.text);
     let form = owner.form("/admin/rules", "/admin/rules").await;
-    for (name, value) in
-        [("countries", "CZ, SK"), ("max_calls_minute", "5"), ("short_calls", "4"), ("on_fraud", "suspend"), ("which_kinds", "some")]
-    {
+    for (name, value) in [
+        ("countries", "CZ, SK"),
+        ("max_calls_minute", "5"),
+        ("short_calls", "4"),
+        ("on_fraud", "suspend"),
+        ("which_kinds", "some"),
+        ("classes", "88213,88216 1 3\n4490 - 1"),
+    ] {
         assert_eq!(form.get(name).map(String::as_str), Some(value), "{name}");
     }
     assert!(form.contains_key("block_premium") && !form.contains_key("block_mobile"), "{form:?}");
@@ -32,9 +38,11 @@ async fn a_tenants_rules_are_seen_and_changed() {
     assert_eq!(wrong.status, 400);
     assert!(wrong.text.contains("without plus") && wrong.text.contains("aria-invalid"), "{}", wrong.text);
     well_formed("refused rules", &wrong.text);
+    let broken = owner.sends("/admin/rules", "/admin/rules", &[("classes", "88213 many -")]).await;
+    assert!(broken.status == 400 && broken.text.contains("role=\"alert\""), "{}", broken.text);
     let none = owner.sends("/admin/rules", "/admin/rules", &[("which_countries", "some"), ("countries", " ")]).await;
     assert_eq!(none.status, 400, "an empty list would mean every country");
-    let once = owner.sends("/admin/rules", "/admin/rules", &[("refusals", "1")]).await;
+    let once = owner.sends("/admin/rules", "/admin/rules", &[("refusals", "51")]).await;
     assert!(once.status == 400 && once.text.contains("0 not to look for it"), "{}", once.text);
 }
 

@@ -197,6 +197,16 @@ pub(super) fn read_standing(row: Option<&AnyRow>, config: &ledger::Config, now: 
     }))
 }
 
+/// Where a subscriber called since then, calls that are over included.
+pub(super) async fn calls_since(tx: &mut AnyConnection, subscriber: SubscriberId, since: Timestamp) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar("select destination from call where subscriber_id = $1 and began_at_us > $2 limit $3")
+        .bind(subscriber.to_string())
+        .bind(since.as_micros())
+        .bind(COUNTED_CALLS)
+        .fetch_all(tx)
+        .await
+}
+
 fn left(most: i64, calls: i64) -> u32 {
     u32::try_from(most.saturating_sub(calls).max(0)).unwrap_or(u32::MAX)
 }

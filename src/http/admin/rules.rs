@@ -132,6 +132,11 @@ fn form<'f>(desk: &'f Desk, policy: &Value, again: Option<&Again<'f>>) -> Markup
                 .hint(t("A verified number after the first one waits so long; 24 if empty"))
                 .value(number("cool_down_hours")),
         )
+        .field(
+            Field::lines("classes", t("Limits of beginnings"), 3)
+                .hint(t("One a line: beginnings with commas, calls of a subscriber an hour that make an alert, most calls an hour; such as 88213,88216 1 3. A - is none."))
+                .value(classes(policy)),
+        )
         .with(heading(t("Signs of fraud")))
         .field(
             choice(
@@ -157,6 +162,29 @@ fn form<'f>(desk: &'f Desk, policy: &Value, again: Option<&Again<'f>>) -> Markup
             .value(signs["new_country"].as_str().unwrap_or_default()),
         )
         .show()
+}
+
+/// The classes of prefixes as lines.
+fn classes(policy: &Value) -> String {
+    let number = |value: &Value| value.as_u64().map_or_else(|| "-".to_owned(), |number| number.to_string());
+    let line = |class: &Value| {
+        format!("{} {} {}", list(&class["prefixes"]).join(","), number(&class["alert_calls_hour"]), number(&class["max_calls_hour"]))
+    };
+    policy["classes"].as_array().into_iter().flatten().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// And back; what is no number stays text, and the API says so.
+fn read_classes(text: &str) -> Value {
+    let number = |word: Option<&str>| match word {
+        None | Some("-") => Value::Null,
+        Some(word) => word.parse::<u64>().map_or_else(|_| json!(word), |number| json!(number)),
+    };
+    let read = |line: &str| {
+        let mut words = line.split_whitespace();
+        let prefixes: Vec<&str> = words.next().unwrap_or_default().split(',').filter(|prefix| !prefix.is_empty()).collect();
+        json!({ "prefixes": prefixes, "alert_calls_hour": number(words.next()), "max_calls_hour": number(words.next()) })
+    };
+    text.lines().filter(|line| !line.trim().is_empty()).map(read).collect()
 }
 
 /// The rules for those who may only read them.
@@ -245,6 +273,7 @@ async fn update(desk: Desk, form: Submitted) -> Result<Response, Trouble> {
         "allowed_prefixes": form.all("allowed_prefixes"),
         "max_calls_minute": form.number("max_calls_minute"),
         "cool_down_hours": form.number("cool_down_hours"),
+        "classes": read_classes(form.text("classes")),
         "on_fraud": form.text("on_fraud"),
         "signs": signs,
     });
