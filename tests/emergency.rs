@@ -65,9 +65,14 @@ impl Number {
     }
 }
 
-/// Each spelling once, with a country where it is one.
+/// Each spelling once, with a country where it is one; in the short form each number in a quarter of them, in turn.
 fn spellings() -> BTreeMap<String, &'static str> {
-    numbers().iter().flat_map(|number| number.written().into_iter().map(|text| (text, number.country))).collect()
+    let step = if long_form() { 1 } else { 4 };
+    let spelled = |(turn, number): (usize, &Number)| {
+        let country = number.country;
+        number.written().into_iter().skip(turn % step).step_by(step).map(move |text| (text, country)).collect::<Vec<_>>()
+    };
+    numbers().iter().enumerate().flat_map(spelled).collect()
 }
 
 fn escaped(text: &str) -> String {
