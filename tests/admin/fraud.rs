@@ -35,15 +35,15 @@ async fn a_tenants_rules_are_seen_and_changed() {
     assert!(form.contains_key("block_premium") && !form.contains_key("block_mobile"), "{form:?}");
 
     let wrong = owner.sends("/admin/rules", "/admin/rules", &[("barred_prefixes", "+44")]).await;
-    assert_eq!(wrong.status, 400);
+    assert_eq!(wrong.status, 422);
     assert!(wrong.text.contains("without plus") && wrong.text.contains("aria-invalid"), "{}", wrong.text);
     well_formed("refused rules", &wrong.text);
     let broken = owner.sends("/admin/rules", "/admin/rules", &[("classes", "88213 many -")]).await;
     assert!(broken.status == 400 && broken.text.contains("role=\"alert\""), "{}", broken.text);
     let none = owner.sends("/admin/rules", "/admin/rules", &[("which_countries", "some"), ("countries", " ")]).await;
-    assert_eq!(none.status, 400, "an empty list would mean every country");
+    assert_eq!(none.status, 422, "an empty list would mean every country");
     let once = owner.sends("/admin/rules", "/admin/rules", &[("refusals", "51")]).await;
-    assert!(once.status == 400 && once.text.contains("0 not to look for it"), "{}", once.text);
+    assert!(once.status == 422 && once.text.contains("0 not to look for it"), "{}", once.text);
 }
 
 #[tokio::test]
@@ -74,7 +74,7 @@ async fn a_hotlist_is_loaded_from_a_file_seen_and_removed() {
     let new = "/admin/hotlists/new";
     well_formed(new, &owner.get(new).await.text);
     let broken = owner.sends_file(new, "/admin/hotlists", &[("name", "known fraud"), ("text", "")], "88213\nnonsense\n").await;
-    assert!(broken.status == 400 && broken.text.contains("line 2"), "{}", broken.text);
+    assert!(broken.status == 422 && broken.text.contains("line 2"), "{}", broken.text);
     let file = "prefix,why\n+88213,satellite\n449061234567,premium\n";
     let loaded =
         owner.sends_file(new, "/admin/hotlists", &[("name", "known fraud"), ("source", "a carrier"), ("operator", "on")], file).await;
@@ -110,7 +110,7 @@ async fn exchange_rates_are_added_and_stay() {
     let page = "/admin/exchange-rates";
     well_formed(page, &owner.get(page).await.text);
     let wrong = owner.sends(page, page, &[("from", "usd"), ("to", "usd"), ("rate", "1")]).await;
-    assert!(wrong.status == 400 && wrong.text.contains("always one"), "{}", wrong.text);
+    assert!(wrong.status == 422 && wrong.text.contains("always one"), "{}", wrong.text);
     let fields = [("from", "usd"), ("to", "eur"), ("rate", "0,9231"), ("effective_from", "2026-03-02T00:00")];
     assert_eq!(owner.sends(page, page, &fields).await.status, 303);
     let shown = owner.get(page).await.text;

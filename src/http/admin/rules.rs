@@ -249,8 +249,8 @@ async fn update(desk: Desk, form: Submitted) -> Result<Response, Trouble> {
     // An empty list means all that have a price; whoever named none has not said that.
     if form.text("which_countries") == "some" && countries == json!([]) {
         let trouble = Trouble {
-            status: StatusCode::BAD_REQUEST,
-            code: "bad_request".to_owned(),
+            status: StatusCode::UNPROCESSABLE_ENTITY,
+            code: "unfit".to_owned(),
             message: t("Name one country at least.").to_owned(),
             field: Some("countries".to_owned()),
             lines: Vec::new(),

@@ -36,7 +36,7 @@ async fn update(
         Box::pin(async move {
             let before = store::policy(tx, caller.tenant).await?;
             let after: Policy = from_value(patched(&before, patch)?)?;
-            after.check().map_err(|(field, problem)| Problem::field(field, problem))?;
+            after.check().map_err(|(field, problem)| Problem::unfit(field, problem))?;
             store::set_policy(tx, caller.tenant, &after).await?;
             audit::note(tx, &caller.act(&house, "policy.update", caller.tenant, Some(shape(&before)), Some(shape(&after)))).await?;
             Ok::<_, Problem>(shape(&after))
