@@ -24,6 +24,8 @@ const ACCESS_NUMBER: &str = "+15551230000";
 const PHONE: &str = "+15551230099";
 const DESTINATION: &str = "+15551231234";
 
+/// How long they talk; long enough to be seen at it.
+const TALK: Duration = Duration::from_secs(5);
 /// Keys, as WebDriver writes them.
 const ENTER: &str = "\u{e007}";
 const ESCAPE: &str = "\u{e00c}";
@@ -48,7 +50,7 @@ fn a_first_time_admin_needs_nothing_but_the_pages() {
     imports_a_deck(&mut owner, &folder);
     connects_the_carriers(&mut owner, incoming, onward);
     let token = adds_a_subscriber(&mut owner);
-    makes_the_call(&server, &folder, &token, incoming, onward);
+    makes_the_call(&mut owner, &server, &folder, &token, (incoming, onward));
     finds_the_call_and_why(&mut owner);
     let call = owner.browser.address();
     let invitation = invites_a_second_person(&mut owner);
@@ -168,12 +170,16 @@ fn adds_a_subscriber(owner: &mut Admin) -> String {
 }
 
 /// The phone asks over the web, and then calls what it was told to dial; the far end answers; the phone hangs up.
-fn makes_the_call(server: &Server, folder: &Folder, token: &str, incoming: SocketAddr, onward: SocketAddr) {
+fn makes_the_call(owner: &mut Admin, server: &Server, folder: &Folder, token: &str, (incoming, onward): (SocketAddr, SocketAddr)) {
     let dialled = asks(server, token);
     assert_eq!(dialled, ACCESS_NUMBER);
     let mut far_end = Script::destination("destination_answers", onward).start(folder.path());
     let caller = Script::caller("caller_hangs_up", incoming, server.sip, PHONE, &dialled);
-    caller.pause(Duration::from_secs(2)).start(folder.path()).succeeds();
+    let mut caller = caller.pause(TALK).start(folder.path());
+    owner.follows(&["Live calls"]);
+    owner.browser.sees("Alice");
+    owner.browser.looks_at("live-calls");
+    caller.succeeds();
     far_end.succeeds();
 }
 
@@ -297,7 +303,6 @@ fn exports_the_month(owner: &mut Admin, call: &str) {
 /// The pages that this way does not lead over, with something on them.
 fn looks_around(owner: &mut Admin) {
     for (section, name) in [
-        ("Live calls", "live-calls"),
         ("Reservations", "reservations"),
         ("Alerts", "alerts"),
         ("Rules", "rules"),

@@ -338,7 +338,10 @@ fn computed(price: &Priced, talk: Talk, what: &str, sentences: &mut Vec<String>)
         DurationRounding::Down => "only whole seconds count",
         DurationRounding::Nearest => "half a second counts as one",
     };
-    sentences.push(format!("{what} lasted {} s from the answer on: {} s, because {how}.", charge.duration_secs, charge.whole_secs));
+    sentences.push(match charge.duration_secs.strip_suffix(".000") {
+        Some(whole) => format!("{what} lasted {whole} s from the answer on."),
+        None => format!("{what} lasted {} s from the answer on: {} s, because {how}.", charge.duration_secs, charge.whole_secs),
+    });
     if let Some(funded) = charge.funded_secs.filter(|&funded| funded < charge.whole_secs) {
         sentences.push(format!("Credit paid for {funded} s; what came after is our own delay and not charged."));
     }

@@ -1,6 +1,6 @@
 //! Accounts: the list, one with its entries, and the forms that move its money.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::Router;
 use axum::extract::{Path, Query};
@@ -19,6 +19,9 @@ use super::show;
 use super::table::{Table, pages};
 use super::text::t;
 use crate::people::Scope;
+
+/// Accounts of one page that are named; a page of the API has no more by itself.
+const MOST_NAMED: usize = 100;
 
 pub(super) fn router() -> Router<House> {
     Router::new()
@@ -142,7 +145,7 @@ async fn one(desk: Desk, Path(id): Path<String>, Query(asked): Query<BTreeMap<St
 }
 
 /// The same as the title of a page.
-fn named(account: &Value) -> String {
+pub(super) fn named(account: &Value) -> String {
     match account["subscribers"][0]["name"].as_str() {
         Some(name) => t("Account of {name}").replace("{name}", name),
         None => t("Account").to_owned(),
@@ -153,6 +156,24 @@ fn named(account: &Value) -> String {
 fn called(account: &Value) -> Markup {
     let users: Vec<_> = account["subscribers"].as_array().into_iter().flatten().filter_map(|one| one["name"].as_str()).collect();
     html! { @if users.is_empty() { code.id { (account["id"].as_str().unwrap_or_default()) } } @else { (users.join(", ")) } }
+}
+
+/// What the accounts of a page are called: by those who use them.
+pub(super) async fn names(desk: &Desk, ids: impl IntoIterator<Item = &str>) -> BTreeMap<String, String> {
+    let mut names = BTreeMap::new();
+    for id in ids.into_iter().filter(|id| id.starts_with("acct_")).collect::<BTreeSet<_>>().into_iter().take(MOST_NAMED) {
+        if let Ok(account) = account(desk, id).await
+            && let Some(name) = account["subscribers"][0]["name"].as_str()
+        {
+            names.insert(id.to_owned(), name.to_owned());
+        }
+    }
+    names
+}
+
+/// The way to an account, by its name where it has one.
+pub(super) fn link(names: &BTreeMap<String, String>, id: &str) -> Markup {
+    html! { a href={ "/admin/accounts/" (id) } { @match names.get(id) { Some(name) => (name), None => code.id { (id) } } } }
 }
 
 /// Where the next page begins; cursors are texts or numbers.
@@ -166,6 +187,11 @@ fn next(found: &Value) -> Option<String> {
 
 /// What moved, newest first.
 pub(super) fn entries_table(entries: &Value, reversible: bool) -> Markup {
+    entries_of(entries, reversible, None)
+}
+
+/// The same of several accounts, with what they are called.
+pub(super) fn entries_of(entries: &Value, reversible: bool, names: Option<&BTreeMap<String, String>>) -> Markup {
     let rows = entries["items"].as_array().into_iter().flatten().map(|entry| {
         let text = |name: &str| entry[name].as_str().unwrap_or_default();
         let mut cells = vec![
@@ -175,6 +201,9 @@ pub(super) fn entries_table(entries: &Value, reversible: bool) -> Markup {
             cause(entry),
             show::note(&entry["note"]),
         ];
+        if let Some(names) = names {
+            cells.insert(1, link(names, text("account_id")));
+        }
         if reversible {
             let way = format!("/admin/accounts/{}/entries/{}/reverse", text("account_id"), text("id"));
             let call = text("cause").split([':', '/']).next().filter(|cause| cause.starts_with("call_"));
@@ -188,13 +217,9 @@ pub(super) fn entries_table(entries: &Value, reversible: bool) -> Markup {
         }
         cells
     });
-    let table = Table::new(t("Movements"))
-        .column(t("When"))
-        .column(t("What"))
-        .figures(t("Amount"))
-        .column(t("Because of"))
-        .column(t("Note"))
-        .empty(t("Nothing has moved yet."));
+    let table = Table::new(t("Movements")).column(t("When"));
+    let table = if names.is_some() { table.column(t("Account")) } else { table };
+    let table = table.column(t("What")).figures(t("Amount")).column(t("Because of")).column(t("Note")).empty(t("Nothing has moved yet."));
     let table = if reversible { table.column(t("Action")) } else { table };
     table.rows(rows).show()
 }

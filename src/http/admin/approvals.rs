@@ -11,6 +11,7 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use super::House;
+use super::accounts::{link, names};
 use super::desk::{Desk, Trouble, escaped, query};
 use super::form::{Form, Submitted};
 use super::layout::{Page, Section};
@@ -33,12 +34,13 @@ async fn list(desk: Desk, Query(asked): Query<BTreeMap<String, String>>) -> Resu
     let state = asked.get("state").map(String::as_str).filter(|asked| states.iter().any(|(code, _)| code == asked)).unwrap_or("pending");
     let after = asked.get("after").map(String::as_str).unwrap_or_default();
     let found = desk.get(&format!("/approvals{}", query([("state", state), ("after", after)]))).await?;
+    let names = names(&desk, found["items"].as_array().into_iter().flatten().filter_map(|one| one["subject"].as_str())).await;
     let rows = found["items"].as_array().into_iter().flatten().map(|approval| {
         let id = approval["id"].as_str().unwrap_or_default();
         vec![
             html! { a href={ "/admin/approvals/" (id) } { (wanted(&approval["wanted"])) } },
             show::money(&approval["amount"]),
-            subject(&approval["subject"]),
+            subject(&names, &approval["subject"]),
             show::text(&approval["reason"]),
             html! { (show::text(&approval["asked_name"])) br; span.quiet { (show::time(&approval["asked_at"])) } },
             html! { @if approval["decided_at"].is_null() { (buttons(&desk, approval)) } @else { (show::text(&approval["decided_name"])) br; span.quiet { (show::time(&approval["decided_at"])) } } },
@@ -79,10 +81,12 @@ fn wanted(wanted: &Value) -> &'static str {
 }
 
 /// The account or the batch it is about.
-fn subject(value: &Value) -> Markup {
+fn subject(names: &BTreeMap<String, String>, value: &Value) -> Markup {
     let id = value.as_str().unwrap_or_default();
-    let folder = if id.starts_with("vbat_") { "vouchers" } else { "accounts" };
-    html! { a href={ "/admin/" (folder) "/" (id) } { code.id { (id) } } }
+    if id.starts_with("vbat_") {
+        return html! { a href={ "/admin/vouchers/" (id) } { (t("the batch")) } };
+    }
+    link(names, id)
 }
 
 /// Approve and decline, for those who may. Whoever asked can only take it back.
@@ -100,6 +104,7 @@ fn buttons(desk: &Desk, approval: &Value) -> Markup {
 
 async fn one(desk: Desk, Path(id): Path<String>) -> Result<Response, Trouble> {
     let approval = desk.get(&format!("/approvals/{}", escaped(&id))).await?;
+    let names = names(&desk, approval["subject"].as_str()).await;
     let wanted_of = &approval["wanted"];
     let call = wanted_of["call"].as_str();
     let state = match approval["state"].as_str().unwrap_or_default() {
@@ -113,8 +118,8 @@ async fn one(desk: Desk, Path(id): Path<String>) -> Result<Response, Trouble> {
             (show::facts([
                 (t("State"), state),
                 (t("Amount"), show::money(&approval["amount"])),
-                (t("On"), subject(&approval["subject"])),
-                (t("Call"), call.map_or_else(show::dash, |call| html! { a href={ "/admin/cdrs/" (call) } { code.id { (call) } } })),
+                (t("On"), subject(&names, &approval["subject"])),
+                (t("Call"), call.map_or_else(show::dash, |call| html! { a href={ "/admin/cdrs/" (call) } { (t("the call")) } })),
                 (t("Reason"), show::text(&approval["reason"])),
                 (t("Asked by"), html! { (show::text(&approval["asked_name"])) ", " (show::time(&approval["asked_at"])) }),
                 (t("Over at"), show::time(&approval["expires_at"])),

@@ -83,7 +83,7 @@ fn end(desk: &Desk, call: &Value) -> Markup {
         .show()
 }
 
-fn state(word: &str) -> Markup {
+pub(super) fn state(word: &str) -> Markup {
     match word {
         "screening" => show::badge(t("arriving"), "plain"),
         "authorising" => show::badge(t("asking the books"), "plain"),

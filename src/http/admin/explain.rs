@@ -32,7 +32,7 @@ async fn page(desk: Desk, Query(asked): Query<BTreeMap<String, String>>) -> Resp
         Field::input("tel", "number", t("Number that is called")).required(),
         Field::input("number", "duration_secs", t("Seconds of talk")).hint(t("60 if empty")),
         Field::choice("deck_id", t("Deck"), decks),
-        Field::text("subscriber_id", t("Or the tariff of subscriber")),
+        Field::text("subscriber_id", t("Or the tariff of subscriber")).hint(t("By id; their own page leads here with it")),
         Field::text("at", t("At this time")).hint(t("UTC, such as 2026-03-01T12:00:00Z; now if empty")),
     ];
     let shown = filters("/admin/explain", &asked, fields);

@@ -10,7 +10,7 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use super::House;
-use super::accounts::{cause, entries_table, movement};
+use super::accounts::{account, cause, entries_of, link, movement, named, names};
 use super::desk::{Desk, Trouble, escaped, query};
 use super::layout::{Page, Section};
 use super::record::book;
@@ -71,6 +71,7 @@ async fn whole(desk: &Desk, address: &str) -> Result<(Value, bool), Trouble> {
 
 async fn one(desk: Desk, Path((id, month)): Path<(String, String)>) -> Result<Response, Trouble> {
     let (statement, cut) = whole(&desk, &format!("/accounts/{}/statements/{}", escaped(&id), escaped(&month))).await?;
+    let owner = account(&desk, &id).await?;
     let summary = &statement["summary"];
     let lines = statement["items"].as_array().into_iter().flatten().map(|line| {
         vec![
@@ -95,7 +96,7 @@ async fn one(desk: Desk, Path((id, month)): Path<(String, String)>) -> Result<Re
     let body = html! {
         div.grid.wide {
             (show::card(t("The month"), show::facts([
-                (t("Account"), show::id(&statement["account_id"])),
+                (t("Account"), link(&BTreeMap::from([(id.clone(), named(&owner))]), &id)),
                 (t("From"), show::day(&statement["from"])),
                 (t("Before"), show::day(&statement["until"])),
                 (t("At the beginning"), show::money(&summary["opening"])),
@@ -116,7 +117,7 @@ async fn one(desk: Desk, Path((id, month)): Path<(String, String)>) -> Result<Re
     };
     let page = Page::new(&desk, Section::Accounts, format!("{} {month}", t("Statement")));
     let page =
-        page.under("/admin/accounts", t("Accounts")).under(format!("/admin/accounts/{id}"), t("Account")).under(here, t("Statements"));
+        page.under("/admin/accounts", t("Accounts")).under(format!("/admin/accounts/{id}"), named(&owner)).under(here, t("Statements"));
     Ok(page.actions(actions).show(body))
 }
 
@@ -149,13 +150,15 @@ async fn all(desk: Desk, Path(month): Path<String>, Query(asked): Query<BTreeMap
     let found = desk.get(&format!("/statements/{}{}", escaped(&month), query([("after", after)]))).await?;
     let here = format!("/admin/statements/{month}");
     let books = if after.is_empty() { desk.get(&format!("/books{}", query([("month", month.as_str())]))).await.ok() } else { None };
+    let items = found["items"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let names = names(&desk, items.iter().filter_map(|entry| entry["account_id"].as_str())).await;
     let body = html! {
         div.grid.wide {
             @if !found["sums"].is_null() { (show::card(t("What moved"), sums_table(&found["sums"]))) }
             @if let Some(books) = &books { (show::card(t("The books"), books_table(books))) }
         }
         h2 { (t("Movements")) }
-        (entries_table(&found, false))
+        (entries_of(&found, false, Some(&names)))
         (pages(&here, &[("after", after)], found["next"].as_str()))
     };
     let actions = html! {

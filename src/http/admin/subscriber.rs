@@ -76,6 +76,7 @@ async fn page(desk: &Desk, id: &str, again: Option<&Again<'_>>, made: Option<&Va
     let actions = html! {
         @if desk.may(Scope::Money) { a.button.primary href={ "/admin/accounts/" (account_id) "/top-up" } { (t("Top up")) } }
         @if change { a.button href={ "/admin/subscribers/" (id) "/edit" } { (t("Change")) } }
+        a.button href={ "/admin/explain?subscriber_id=" (id) } { (t("Explain a rate")) }
     };
     let name = subscriber["name"].as_str().unwrap_or_default();
     let page = Page::new(desk, Section::Subscribers, name).under("/admin/subscribers", t("Subscribers")).actions(actions);
@@ -295,10 +296,10 @@ fn live_table(live: &Value) -> Markup {
     let rows = live["items"].as_array().into_iter().flatten().map(|call| {
         let id = call["id"].as_str().unwrap_or_default();
         vec![
-            html! { a href={ "/admin/calls/" (id) } { (show::time(&call["began_at"])) } },
+            html! { a href={ "/admin/cdrs/" (id) } { (show::time(&call["began_at"])) } },
             show::text(&call["caller"]),
             show::text(&call["destination"]),
-            show::text(&call["state"]),
+            super::calls::state(call["state"].as_str().unwrap_or_default()),
         ]
     });
     Table::new(t("Live calls"))
@@ -316,7 +317,7 @@ pub(super) fn holds_table(holds: &Value) -> Markup {
     let rows = holds["items"].as_array().into_iter().flatten().map(|hold| {
         let call = hold["call_id"].as_str().unwrap_or_default();
         vec![
-            html! { a href={ "/admin/calls/" (call) } { (show::time(&hold["created_at"])) } },
+            html! { a href={ "/admin/cdrs/" (call) } { (show::time(&hold["created_at"])) } },
             show::money(&hold["amount"]),
             html! { (show::duration(hold["funded_secs"].as_u64().unwrap_or_default())) },
         ]
@@ -338,7 +339,7 @@ fn records_table(records: &Value) -> Markup {
             html! { a href={ "/admin/cdrs/" (id) } { (show::time(&record["began_at"])) } },
             show::text(&record["caller"]),
             html! { @if record["destination"].is_null() { (show::text(&record["dialled"])) } @else { (show::text(&record["destination"])) } },
-            show::text(&record["cause"]),
+            super::records::cause(record["cause"].as_str().unwrap_or_default()),
             html! { (show::duration(record["billed_secs"].as_u64().unwrap_or_default())) },
             show::money(&record["charge"]),
         ]
