@@ -105,7 +105,7 @@ async fn one(desk: Desk, Path((id, month)): Path<(String, String)>) -> Result<Re
             (show::card(t("What moved"), sums_table(&summary["sums"])))
         }
         @if summary["calls"]["count"].as_i64().is_some_and(|count| count > 0) {
-            p { (show::text(&summary["calls"]["count"])) " " (t("calls")) ", " (show::duration(summary["calls"]["billed_secs"].as_u64().unwrap_or_default())) " " (t("billed")) ", " (show::money(&summary["calls"]["charge"])) }
+            p { (t("Calls")) ": " (show::count(&summary["calls"]["count"])) ", " (show::duration(summary["calls"]["billed_secs"].as_u64().unwrap_or_default())) " " (t("billed")) ", " (show::money(&summary["calls"]["charge"])) }
         }
         @if cut { p.note-box { (t("This month is too long to print whole. Save it as CSV instead.")) } }
         (table)

@@ -37,7 +37,7 @@ async fn list(desk: Desk, Query(asked): Query<BTreeMap<String, String>>) -> Resu
             html! { code { (show::text(&tenant["slug"])) } },
             show::text(&tenant["home_country"]),
             show::enabled(&tenant["enabled"]),
-            show::day(&tenant["created_at"]),
+            since(tenant),
             work_for(&desk, id, working),
         ]
     });
@@ -54,6 +54,14 @@ async fn list(desk: Desk, Query(asked): Query<BTreeMap<String, String>>) -> Resu
     let actions = html! { a.button.primary href="/admin/tenants/new" { (t("Add a tenant")) } };
     let page = Page::new(&desk, Section::Tenants, t("Tenants")).actions(actions);
     Ok(page.lead(t("Your customers, strictly apart: each has its own numbers, decks, subscribers and people.")).show(body))
+}
+
+/// The first tenant was there before anybody was.
+fn since(tenant: &Value) -> Markup {
+    if tenant["created_at"].as_str().is_some_and(|at| at.starts_with("1970-")) {
+        return html! { (t("the beginning")) };
+    }
+    show::day(&tenant["created_at"])
 }
 
 fn work_for(desk: &Desk, id: &str, working: bool) -> Markup {
@@ -124,7 +132,7 @@ async fn page(desk: &Desk, id: &str, given: Option<&Submitted>, trouble: Option<
                     (t("State"), show::enabled(&tenant["enabled"])),
                     (t("Its people sign in at"), html! { code data-copy { (desk.origin()) "/admin/sign-in?tenant=" (slug) } }),
                     (t("Its phones ask at"), html! { code data-copy { (desk.origin()) @if slug == "main" { "/callthrough" } @else { "/t/" (slug) "/callthrough" } } }),
-                    (t("Since"), show::time(&tenant["created_at"])),
+                    (t("Since"), since(&tenant)),
                     (t("Id"), show::id(&tenant["id"])),
                 ]))
                 p { (work_for(desk, id, working)) }
