@@ -124,7 +124,8 @@ pub async fn start_with(config: Config, clock: Clock, random: Random) -> Result<
     rating::store::refresh(&database, &decks, &config.rating, clock.timestamp()).await.map_err(|error| fault(Box::new(error)))?;
     crate::fraud::store::refresh(&database, &config.callthrough.rules).await.map_err(|error| fault(Box::new(error)))?;
     let resolver = Resolver::by_servers(&config.sip.dns, clock.clone());
-    let trunks = Trunks::load_with(&database, clock.clone(), resolver.clone()).await.map_err(|error| fault(Box::new(error)))?;
+    let trunks = Trunks::load_with(&database, clock.clone(), resolver.clone(), Some(sealer.clone())).await;
+    let trunks = trunks.map_err(|error| fault(Box::new(error)))?;
     let start = clock.timestamp();
     let expired = database.write(move |tx| Box::pin(crate::callthrough::store::expire(tx, start))).await;
     expired.map_err(|error| fault(Box::new(error)))?;

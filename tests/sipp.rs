@@ -5,6 +5,7 @@ mod failover;
 mod money;
 mod races;
 mod refused;
+mod streams;
 mod unanswered;
 
 use std::net::SocketAddr;

@@ -18,7 +18,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("rating", &["database"]),
     ("subscriber", &["database"]),
     ("people", &["database", "tenant", "subscriber"]), // secrets are hashed and sealed as the subscribers' are
-    ("trunk", &["database", "sip"]),
+    ("trunk", &["database", "sip", "subscriber"]),     // passwords are sealed as the subscribers' are
     ("cdr", &["database", "rating", "call", "media"]),
     ("stats", &["database", "call", "cdr"]),
     ("ledger", &["database", "rating", "cdr", "alert"]), // its verification reads the records

@@ -14,6 +14,7 @@ mod handle;
 mod incoming;
 mod outgoing;
 mod recovery;
+mod register;
 mod relay;
 mod response;
 mod run;
@@ -105,7 +106,8 @@ pub async fn start(wiring: Wiring) -> Handle {
 
 async fn take_calls(board: Arc<Board>, mut incoming: mpsc::Receiver<Incoming>) {
     recovery::recover(&board, &mut incoming).await;
-    let watching = [tokio::spawn(beat(board.clone())), tokio::spawn(recovery::sweep(board.clone()))];
+    let watching =
+        [tokio::spawn(beat(board.clone())), tokio::spawn(recovery::sweep(board.clone())), tokio::spawn(register::keep(board.clone()))];
     while let Some(call) = incoming.recv().await {
         take_call(&board, call, None).await;
     }
@@ -152,6 +154,10 @@ impl SourcePolicy for KnownTrunks {
             Some(trunk) => sip::Source::Trunk(trunk.id),
             None => self.classify(SocketAddr::new(source.ip(), 0)),
         }
+    }
+
+    fn login(&self, address: SocketAddr) -> Option<sip::Login> {
+        self.0.login_at(address)
     }
 
     fn server_name(&self, address: SocketAddr) -> Option<String> {

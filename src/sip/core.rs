@@ -3,7 +3,9 @@
 mod callee;
 mod caller;
 mod inside;
+pub mod login;
 mod outside;
+mod register;
 mod reliable;
 mod session;
 mod transactions;
@@ -17,14 +19,14 @@ use bytes::Bytes;
 
 use super::dialog::invite::{LegState, Parting, Stage};
 use super::dialog::{Dialog, tag_family, tag_text};
-use super::endpoint::{Source, SourcePolicy, Strangers};
+use super::endpoint::{Registration, Source, SourcePolicy, Strangers};
 use super::leg::{Command, Invite, LegEvent, LegId, OutgoingInvite, RequestId, StoredDialog};
 use super::msg::{BRANCH_COOKIE, Host, Message, Status, Tag, Via};
 use super::overload::Gate;
 use super::target::Address;
 use super::transaction::{Intervals, Keys, Letter, Timers, TransactionId, Transactions, User};
 use super::transport::Transport;
-use crate::types::{Moment, Random};
+use crate::types::{Moment, Random, TrunkId};
 use inside::Asking;
 
 /// Random bytes drawn at once: a system call for each tag and branch would cost more than the message.
@@ -47,6 +49,8 @@ pub enum Input {
     Command(LegId, Command),
     /// Hang up a leg of an earlier life.
     Bye(Box<StoredDialog>),
+    /// From now on these registrations are kept, and no others.
+    Registrations(Vec<Registration>),
     /// From now on these are the trunks.
     Sources(Arc<dyn SourcePolicy>),
     /// What this transaction sent could not leave.
@@ -149,6 +153,11 @@ impl Local {
         Self { advertised, transport, host, sent_by, contact }
     }
 
+    /// Host and port as others reach it.
+    fn sent_by(&self) -> &str {
+        &self.sent_by
+    }
+
     /// The beginning of our Via: `alias` offers the connection for requests the other way (RFC 5923).
     fn via(&self) -> String {
         let alias = if self.transport.is_reliable() { ";alias" } else { "" };
@@ -188,6 +197,7 @@ pub struct Tables {
 enum Alarm {
     Transaction(TransactionId, Letter),
     Leg(LegId, LegAlarm),
+    Register(TrunkId, u64),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -238,6 +248,7 @@ pub struct Core {
     proved: HashMap<(usize, SocketAddr), Arc<[String]>>,
     gate: Gate,
     next_leg: u64,
+    registrants: register::Registrants,
     ended: Vec<(User, TransactionId)>,
 }
 
@@ -258,6 +269,7 @@ impl Core {
             policy: None,
             proved: HashMap::new(),
             next_leg: 0,
+            registrants: register::Registrants::default(),
             ended: Vec::new(),
         }
     }
@@ -275,6 +287,7 @@ impl Core {
             Input::Command(leg, command) => self.command(leg, command),
             Input::Bye(stored) => self.bye_stored(&stored),
             Input::Sources(policy) => self.policy = Some(policy),
+            Input::Registrations(wanted) => self.register(wanted),
             Input::NotSent(transaction) => self.not_sent(transaction),
             Input::Proved { socket, source, names } => drop(self.proved.insert((socket, source), names)),
             Input::Closed { socket, source } => self.closed(socket, source),
@@ -340,6 +353,7 @@ impl Core {
     fn alarm(&mut self, alarm: Alarm) {
         match alarm {
             Alarm::Transaction(id, letter) => self.transaction_alarm(id, letter),
+            Alarm::Register(trunk, serial) => self.register_alarm(trunk, serial),
             Alarm::Leg(id, alarm) => {
                 self.with_leg(id, |core, leg| match alarm {
                     LegAlarm::Repeat(cseq) => core.repeat_answer(id, leg, cseq, true),

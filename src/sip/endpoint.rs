@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 pub use super::core::Tables;
 use super::core::{Core, Local, Settings};
 use super::dialog::refresh::MIN_SE;
-use super::leg::{Command, EVENT_QUEUE, Incoming, Leg, LegId, OutgoingInvite, StoredDialog, Told};
+use super::leg::{Command, EVENT_QUEUE, Hop, Incoming, Leg, LegId, OutgoingInvite, StoredDialog, Told};
 use super::net;
 use super::net::Doors;
 use super::net::flow::Bounds;
@@ -19,7 +19,7 @@ use super::net::tls::{Files, Tls, TlsError};
 use super::resolve::Resolver;
 use super::transaction::Intervals;
 use super::transport::Transport;
-use crate::types::{Clock, Random, TrunkId};
+use crate::types::{Clock, Moment, Random, Secret, TrunkId};
 
 /// Settings of the SIP side.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
@@ -121,6 +121,55 @@ pub enum Source {
     Stranger,
 }
 
+/// Who we are to a carrier that wants a password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Login {
+    /// Our name there.
+    pub user: String,
+    /// The password.
+    pub password: Secret,
+    /// Whether MD5 will do, for old carriers.
+    pub md5: bool,
+}
+
+/// A registration to be kept at a carrier.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registration {
+    /// Whose it is.
+    pub trunk: TrunkId,
+    /// The addresses of the registrar, in order.
+    pub hops: Vec<Hop>,
+    /// Its URI, such as `sip:carrier.example.com`.
+    pub registrar: String,
+    /// What is registered, such as `sip:account@carrier.example.com`.
+    pub aor: String,
+    /// The user part of our Contact.
+    pub user: String,
+    /// Our credentials.
+    pub login: Option<Login>,
+    /// For how long we ask.
+    pub secs: u32,
+}
+
+/// How a registration stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RegistrationState {
+    /// The first answer is awaited.
+    Trying,
+    /// Calls find us.
+    Registered {
+        /// Unless refreshed.
+        until: Moment,
+    },
+    /// It is tried again after a while.
+    Failed {
+        /// What was said, or not.
+        reason: String,
+        /// The carrier's status, if it answered.
+        status: Option<u16>,
+    },
+}
+
 /// Tells trunks from strangers. Asked for every request that belongs to no call, so it must be quick.
 pub trait SourcePolicy: Send + Sync {
     /// Who this address is. Of a connection the port is 0: it tells nothing.
@@ -130,6 +179,12 @@ pub trait SourcePolicy: Send + Sync {
     fn classify_proved(&self, source: SocketAddr, names: &[String]) -> Source {
         let _ = names;
         self.classify(SocketAddr::new(source.ip(), 0))
+    }
+
+    /// Who we are to the carrier at this address, if it wants a password.
+    fn login(&self, address: SocketAddr) -> Option<Login> {
+        let _ = address;
+        None
     }
 
     /// Whose certificate the TLS server at this address must show; none means the address's own.
@@ -149,6 +204,10 @@ pub(crate) enum Order {
     Bye(Box<StoredDialog>),
     /// The trunks are these now.
     Sources(Arc<dyn SourcePolicy>),
+    /// These registrations are wanted.
+    Registrations(Vec<Registration>),
+    /// How do they stand?
+    Registered(oneshot::Sender<Vec<(TrunkId, RegistrationState)>>),
     /// How full are the tables?
     Tables(oneshot::Sender<Tables>),
 }
@@ -255,6 +314,18 @@ impl Endpoint {
         Tls::load(&config.tls, Clock::system()).map(drop)
     }
 
+    /// Keeps these registrations from now on and takes others back.
+    pub async fn register(&self, wanted: Vec<Registration>) {
+        self.order(Order::Registrations(wanted)).await;
+    }
+
+    /// How each of them stands.
+    pub async fn registrations(&self) -> Vec<(TrunkId, RegistrationState)> {
+        let (answer, told) = oneshot::channel();
+        self.order(Order::Registered(answer)).await;
+        told.await.unwrap_or_default()
+    }
+
     /// How full the tables are: all zero some 32 seconds after the last call.
     pub async fn tables(&self) -> Tables {
         let (answer, told) = oneshot::channel();
@@ -287,7 +358,7 @@ fn advertised(bound: SocketAddr, advertise: &[IpAddr]) -> io::Result<SocketAddr>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sip::{Body, Hop, InDialog, LegEvent, Reason, Target};
+    use crate::sip::{Body, InDialog, LegEvent, Reason, Target};
 
     struct Everybody(TrunkId);
 

@@ -17,7 +17,7 @@ pub(crate) mod target;
 pub(crate) mod transaction;
 pub mod transport;
 
-pub use endpoint::{Config, Endpoint, Source, SourcePolicy, Strangers, Tables};
+pub use endpoint::{Config, Endpoint, Login, Registration, RegistrationState, Source, SourcePolicy, Strangers, Tables};
 pub use leg::{
     Body, ByWhom, EarlyDialogId, Header, Hop, InDialog, Incoming, Invite, Leg, LegEvent, LegId, OutgoingInvite, Reason, RequestId,
     StoredDialog, Target,

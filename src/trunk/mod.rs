@@ -15,17 +15,20 @@ pub mod way;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 pub use normalise::{Arrival, ReadCall, read};
 pub use settings::{AttestationPolicy, Bare, ExtraHeader, Format, IdentityHeader, Rule, Settings, Source, Target, TrunkTransport};
 pub use store::TrunkError;
 
+pub use crate::sip::RegistrationState;
+
 use tokio::task::JoinSet;
 
 use crate::database::Database;
-use crate::sip::{Hop, Resolver, Transport};
+use crate::sip::{Hop, Login, Registration, Resolver, Transport};
+use crate::subscriber::credential::Sealer;
 use crate::types::{Clock, E164, Moment, Random, Refusal, TrunkId};
 use way::Way;
 
@@ -88,6 +91,12 @@ pub struct Trunks {
     /// Addresses that did not answer, and when.
     failed: Arc<Mutex<HashMap<SocketAddr, Moment>>>,
     resolver: Resolver,
+    /// Opens the passwords; there are none until it is given.
+    sealer: Arc<OnceLock<Sealer>>,
+    /// Who we are to the carriers that ask.
+    logins: Arc<RwLock<HashMap<TrunkId, Login>>>,
+    /// How the registrations stand.
+    registrations: Arc<RwLock<HashMap<TrunkId, RegistrationState>>>,
     clock: Clock,
 }
 
@@ -124,6 +133,9 @@ impl Trunks {
             ways: Arc::default(),
             failed: Arc::default(),
             resolver,
+            sealer: Arc::default(),
+            logins: Arc::default(),
+            registrations: Arc::default(),
             clock,
         }
     }
@@ -131,12 +143,16 @@ impl Trunks {
     /// The trunks of the books.
     pub async fn load(database: &Database, clock: Clock) -> Result<Self, TrunkError> {
         let resolver = Resolver::by_servers(&[], clock.clone());
-        Self::load_with(database, clock, resolver).await
+        Self::load_with(database, clock, resolver, None).await
     }
 
-    /// The same with a resolver that others use too.
-    pub async fn load_with(database: &Database, clock: Clock, resolver: Resolver) -> Result<Self, TrunkError> {
+    /// The same with a resolver that others use too, and with what opens the trunks' passwords.
+    pub async fn load_with(database: &Database, clock: Clock, resolver: Resolver, sealer: Option<Sealer>) -> Result<Self, TrunkError> {
         let trunks = Self::with(Vec::new(), clock, resolver);
+        if let Some(sealer) = sealer {
+            // It is the first.
+            let _ = trunks.sealer.set(sealer);
+        }
         trunks.reload(database).await?;
         Ok(trunks)
     }
@@ -144,7 +160,11 @@ impl Trunks {
     /// Takes the picture anew, after a change or now and then for changes of other nodes and of names in the DNS.
     /// A target that cannot be resolved now keeps the address it had.
     pub async fn reload(&self, database: &Database) -> Result<(), TrunkError> {
-        let mut trunks = store::list(&mut *database.read().await?).await?;
+        let (mut trunks, sealed) = {
+            let mut connection = database.read().await?;
+            (store::list(&mut connection).await?, store::secrets(&mut connection).await?)
+        };
+        self.open_logins(&trunks, sealed);
         let known = self.ways.read().unwrap_or_else(PoisonError::into_inner).clone();
         let mut ways = HashMap::new();
         // All at once: the names of one carrier must not keep the others waiting.
@@ -175,6 +195,69 @@ impl Trunks {
         *self.ways.write().unwrap_or_else(PoisonError::into_inner) = ways;
         self.swap(trunks);
         Ok(())
+    }
+
+    /// Reads the passwords of those trunks that have a name at their carrier.
+    fn open_logins(&self, trunks: &[Trunk], sealed: Vec<(TrunkId, String)>) {
+        let Some(sealer) = self.sealer.get() else { return };
+        let mut logins = HashMap::new();
+        for (id, sealed) in sealed {
+            let Some(trunk) = trunks.iter().find(|trunk| trunk.id == id && trunk.enabled) else { continue };
+            let Some(user) = trunk.settings.login.clone() else { continue };
+            match sealer.open(&sealed) {
+                Ok(password) => drop(logins.insert(id, Login { user, password, md5: trunk.settings.login_md5 })),
+                Err(error) => tracing::error!(trunk.name = trunk.name, %error, "the password of a trunk cannot be opened; set it anew"),
+            }
+        }
+        *self.logins.write().unwrap_or_else(PoisonError::into_inner) = logins;
+    }
+
+    /// Who we are to the carrier at this address.
+    pub fn login_at(&self, address: SocketAddr) -> Option<Login> {
+        let ways = self.ways.read().unwrap_or_else(PoisonError::into_inner);
+        let (id, _) = ways.iter().find(|(_, ways)| ways.iter().any(|way| way.step.hop.address == address))?;
+        self.logins.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    /// Whether the password of a trunk is known.
+    pub fn has_password(&self, id: TrunkId) -> bool {
+        self.logins.read().unwrap_or_else(PoisonError::into_inner).contains_key(&id)
+    }
+
+    /// The registrations that the carriers want of us.
+    pub fn wanted_registrations(&self) -> Vec<Registration> {
+        let (ways, logins) =
+            (self.ways.read().unwrap_or_else(PoisonError::into_inner), self.logins.read().unwrap_or_else(PoisonError::into_inner));
+        let one = |trunk: &Arc<Trunk>| {
+            let settings = &trunk.settings;
+            let (user, target) = (settings.login.as_ref()?, settings.target.as_ref()?);
+            if !trunk.enabled || !settings.register {
+                return None;
+            }
+            let mut steps = ways.get(&trunk.id)?.iter().map(|way| way.step).collect::<Vec<_>>();
+            // Always in the same order, so that it is the same registration at the next look.
+            steps.sort_by_key(|step| (step.priority, std::cmp::Reverse(step.weight), step.hop.address));
+            Some(Registration {
+                trunk: trunk.id,
+                hops: steps.into_iter().map(|step| step.hop).take(way::MOST_HOPS).collect(),
+                registrar: format!("sip:{target}"),
+                aor: format!("sip:{user}@{target}"),
+                user: user.clone(),
+                login: logins.get(&trunk.id).cloned(),
+                secs: settings.register_secs,
+            })
+        };
+        self.all().iter().filter_map(one).collect()
+    }
+
+    /// Remembers how the registrations stand.
+    pub fn note_registrations(&self, states: Vec<(TrunkId, RegistrationState)>) {
+        *self.registrations.write().unwrap_or_else(PoisonError::into_inner) = states.into_iter().collect();
+    }
+
+    /// How the registration of a trunk stands; none if it has none.
+    pub fn registration(&self, id: TrunkId) -> Option<RegistrationState> {
+        self.registrations.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }
 
     /// The addresses a call tries at this trunk, in order.

@@ -32,6 +32,14 @@ pub struct Settings {
     pub transport: TrunkTransport,
     /// Names of a TLS client certificate that identify the carrier, beside its addresses.
     pub certificate_names: Vec<String>,
+    /// Our name at the carrier, if it asks for a password (RFC 7616); the password is kept apart.
+    pub login: Option<String>,
+    /// Whether MD5 may answer it, for old carriers.
+    pub login_md5: bool,
+    /// Whether the carrier wants us to register.
+    pub register: bool,
+    /// For how long we ask to be registered.
+    pub register_secs: u32,
     /// Headers added to every call out, such as one that names the account.
     pub headers: Vec<ExtraHeader>,
     /// The country whose habits national numbers and international prefixes follow.
@@ -75,6 +83,10 @@ impl Default for Settings {
             outbound_proxy: None,
             transport: TrunkTransport::default(),
             certificate_names: Vec::new(),
+            login: None,
+            login_md5: false,
+            register: false,
+            register_secs: 600,
             headers: Vec::new(),
             country: None,
             bare: Bare::default(),
@@ -136,6 +148,18 @@ impl Settings {
         let is_name = |name: &String| (1..=255).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic());
         if !self.certificate_names.iter().all(is_name) {
             return Err(("certificate_names", "Write each name as the certificate has it, such as sip.example.com.".to_owned()));
+        }
+        let is_user = |user: &String| {
+            (1..=64).contains(&user.len()) && user.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.+".contains(&byte))
+        };
+        if !self.login.as_ref().is_none_or(is_user) {
+            return Err(("login", "Write the name with letters, digits, dots, hyphens, underscores and plus signs.".to_owned()));
+        }
+        if self.register && (self.login.is_none() || self.target.is_none()) {
+            return Err(("register", "A registration needs a login and a target.".to_owned()));
+        }
+        if !(60..=86_400).contains(&self.register_secs) {
+            return Err(("register_secs", "Ask for 60 to 86400 seconds.".to_owned()));
         }
         if self.identity.is_empty() {
             return Err(("identity", "Name at least one header, such as from.".to_owned()));

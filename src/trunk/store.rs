@@ -82,6 +82,30 @@ pub async fn delete(connection: &mut AnyConnection, id: TrunkId) -> Result<bool,
     Ok(gone.rows_affected() == 1)
 }
 
+/// Keeps the sealed password of a trunk, or forgets it.
+pub async fn set_secret(connection: &mut AnyConnection, id: TrunkId, sealed: Option<&str>) -> Result<(), TrunkError> {
+    match sealed {
+        Some(sealed) => {
+            let keep = "insert into trunk_secret (trunk_id, sealed) values ($1, $2) \
+                        on conflict (trunk_id) do update set sealed = excluded.sealed";
+            sqlx::query(keep).bind(id.to_string()).bind(sealed).execute(connection).await?;
+        }
+        None => drop(sqlx::query("delete from trunk_secret where trunk_id = $1").bind(id.to_string()).execute(connection).await?),
+    }
+    Ok(())
+}
+
+/// The sealed passwords of all trunks.
+pub async fn secrets(connection: &mut AnyConnection) -> Result<Vec<(TrunkId, String)>, TrunkError> {
+    let rows =
+        sqlx::query("select trunk_id, sealed from trunk_secret order by trunk_id limit $1").bind(MOST_TRUNKS).fetch_all(connection).await?;
+    let read = |row: &sqlx::any::AnyRow| {
+        let id: String = row.try_get("trunk_id")?;
+        Ok((id.parse().map_err(|error| TrunkError::Broken(id.clone(), format!("{error}")))?, row.try_get("sealed")?))
+    };
+    rows.iter().map(read).collect()
+}
+
 fn read(row: &sqlx::any::AnyRow) -> Result<Trunk, TrunkError> {
     let id: String = row.try_get("id")?;
     let settings: String = row.try_get("settings")?;

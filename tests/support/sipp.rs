@@ -156,11 +156,11 @@ impl Script {
     }
 }
 
-/// Whether somebody on this machine listens there by UDP.
+/// Whether somebody on this machine listens there.
 fn is_bound(address: SocketAddr) -> bool {
     let IpAddr::V4(ip) = address.ip() else { panic!("only IPv4 is looked up") };
     let wanted = format!(" {:08X}:{:04X} ", u32::from_le_bytes(ip.octets()), address.port());
-    std::fs::read_to_string("/proc/net/udp").is_ok_and(|table| table.contains(&wanted))
+    ["/proc/net/udp", "/proc/net/tcp"].iter().any(|table| std::fs::read_to_string(table).is_ok_and(|table| table.contains(&wanted)))
 }
 
 #[derive(Debug)]

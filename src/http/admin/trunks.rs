@@ -59,9 +59,9 @@ async fn list(desk: Desk) -> Result<Response, Trouble> {
 const LISTS: [&str; 6] = ["addresses", "more_targets", "certificate_names", "withheld", "destinations", "dialled"];
 const RULES: [&str; 2] = ["rules_in", "rules_out"];
 const WORDS: [&str; 5] = ["transport", "bare", "format_out", "attestation", "identity"];
-const MAYBE: [&str; 4] = ["target", "outbound_proxy", "country", "cost_deck"];
+const MAYBE: [&str; 5] = ["target", "outbound_proxy", "country", "cost_deck", "login"];
 const FIGURES: [&str; 2] = ["channels", "calls_per_second"];
-const SWITCHES: [&str; 3] = ["enabled", "trusted", "diversion"];
+const SWITCHES: [&str; 5] = ["enabled", "trusted", "diversion", "login_md5", "register"];
 
 fn options<const N: usize>(options: [(&str, &str); N]) -> Vec<(String, String)> {
     options.map(|(value, words)| (value.to_owned(), words.to_owned())).to_vec()
@@ -113,6 +113,18 @@ fn fields<'f>(form: Form<'f>, trunk: &Value, decks: Vec<(String, String)>) -> Fo
                 .value(lines(trunk, "certificate_names")),
         )
         .field(
+            Field::text("login", t("Our name there"))
+                .hint(t("If the carrier asks for a password; empty if it does not"))
+                .value(word(&trunk["login"])),
+        )
+        .field(Field::input("password", "password", t("Password")).autocomplete("new-password").hint(if trunk["has_password"] == true {
+            t("One is kept; empty leaves it")
+        } else {
+            t("Kept sealed and never shown")
+        }))
+        .field(Field::check("login_md5", t("MD5 may answer, for old carriers")).checked(trunk["login_md5"] == true))
+        .field(Field::check("register", t("The carrier wants us to register")).checked(trunk["register"] == true))
+        .field(
             Field::text("country", t("Country"))
                 .hint(t("Whose national form its numbers have, such as US; empty if they are always international"))
                 .value(word(&trunk["country"])),
@@ -131,6 +143,14 @@ fn fields<'f>(form: Form<'f>, trunk: &Value, decks: Vec<(String, String)>) -> Fo
         )
         .field(Field::check("enabled", t("Enabled")).checked(trunk["enabled"].as_bool().unwrap_or(true)));
     caller(digits(form.with(html! { h2 { (t("Its numbers")) } }), trunk).with(html! { h2 { (t("Who calls")) } }), trunk)
+}
+
+fn registration(state: &str) -> Markup {
+    match state {
+        "registered" => show::badge(t("registered"), "good"),
+        "failed" => show::badge(t("not registered"), "bad"),
+        _ => html! { (t("being tried")) },
+    }
 }
 
 /// How it writes numbers.
@@ -250,6 +270,9 @@ fn body(form: &Submitted) -> Value {
     for name in SWITCHES {
         body[name] = json!(form.checked(name));
     }
+    if !form.text("password").is_empty() {
+        body["password"] = json!(form.text("password"));
+    }
     if form.get("priority").is_some() {
         body["priority"] = form.number("priority");
     }
@@ -302,6 +325,9 @@ async fn show_one(desk: &Desk, trunk: &Value, typed: Option<&str>, given: Option
             div.figures {
                 (show::figure(t("Calls now"), html! { (trunk["calls"]) }, html! {}))
                 (show::figure(t("Health"), health, html! { @if trunk["failing"] == true { (t("tried after the others for a while")) } }))
+                @if let Some(state) = trunk["registration"]["state"].as_str() {
+                    (show::figure(t("Registration"), registration(state), html! { (word(&trunk["registration"]["reason"])) }))
+                }
                 @if let Some(resolved) = trunk["resolved"].as_str() { (show::figure(t("Its address"), html! { (resolved) }, html! {})) }
             }
             div.grid.wide {

@@ -14,7 +14,7 @@ use crate::http::error::Problem;
 use crate::http::{Caller, State};
 use crate::people::{Scope, audit};
 use crate::trunk::normalise::number_of;
-use crate::trunk::{Settings, Trunk, TrunkError, store};
+use crate::trunk::{RegistrationState, Settings, Trunk, TrunkError, store};
 use crate::types::TrunkId;
 
 /// Longest name.
@@ -61,10 +61,47 @@ fn shape(state: &State, trunk: &Trunk) -> Value {
         shape.extend(fields);
         shape.insert("calls".to_owned(), json!(state.trunks.in_use(trunk.id)));
         shape.insert("failing".to_owned(), json!(state.trunks.penalised(trunk.id)));
+        shape.insert("has_password".to_owned(), json!(state.trunks.has_password(trunk.id)));
+        shape.insert("registration".to_owned(), registration(state, trunk.id));
         let resolved = state.trunks.get(trunk.id).and_then(|known| known.target);
         shape.insert("resolved".to_owned(), json!(resolved.map(|address| address.to_string())));
     }
     shape
+}
+
+/// How its registration stands.
+fn registration(state: &State, id: TrunkId) -> Value {
+    match state.trunks.registration(id) {
+        None => Value::Null,
+        Some(RegistrationState::Trying) => json!({ "state": "trying" }),
+        Some(RegistrationState::Registered { until }) => json!({ "state": "registered", "until": state.clock.timestamp_at(until) }),
+        Some(RegistrationState::Failed { reason, status }) => json!({ "state": "failed", "reason": reason, "sip_status": status }),
+    }
+}
+
+/// Takes the password out of a body: it is written, never read. Nothing if it is not there, null to forget it.
+#[expect(clippy::option_option, reason = "whether it is there, and whether it is to be forgotten")]
+fn password(body: &mut Value) -> Result<Option<Option<String>>, Problem> {
+    let Some(given) = body.as_object_mut().and_then(|fields| fields.remove("password")) else { return Ok(None) };
+    let wrong =
+        || Problem::field("password", "Write the password as text of 1 to 128 bytes without control characters, or null to forget it.");
+    match given {
+        Value::Null => Ok(Some(None)),
+        Value::String(text) if (1..=128).contains(&text.len()) && !text.chars().any(char::is_control) => Ok(Some(Some(text))),
+        _ => Err(wrong()),
+    }
+}
+
+/// Keeps a password sealed, or forgets it.
+#[expect(clippy::option_option, reason = "see `password`")]
+async fn keep_password(tx: &mut Connection, state: &State, id: TrunkId, password: Option<Option<String>>) -> Result<(), Problem> {
+    let Some(password) = password else { return Ok(()) };
+    let sealed = match (&password, &state.sealer) {
+        (None, _) => None,
+        (Some(text), Some(sealer)) => Some(sealer.seal(text, &state.random)),
+        (Some(_), None) => return Err(Problem::conflict("Without a master key no password can be kept. Set master_key_file.")),
+    };
+    Ok(store::set_secret(tx, id, sealed.as_deref()).await?)
 }
 
 fn read(value: Value) -> Result<(Head, Settings), Problem> {
@@ -146,8 +183,13 @@ async fn list(From(state): From<State>, Extension(caller): Extension<Caller>, As
     Ok(page(rest, limit, |trunk| trunk.id, |trunk| shape(&state, trunk)))
 }
 
-async fn create(From(state): From<State>, Extension(caller): Extension<Caller>, Body(body, _): Body<Value>) -> Result<Response, Problem> {
+async fn create(
+    From(state): From<State>,
+    Extension(caller): Extension<Caller>,
+    Body(mut body, _): Body<Value>,
+) -> Result<Response, Problem> {
     caller.need(Scope::Trunks)?;
+    let password = password(&mut body)?;
     let (head, settings) = read(body)?;
     let id = TrunkId::new(&state.clock, &state.random);
     let trunk = Trunk { id, name: head.name, enabled: head.enabled, priority: head.priority, settings, target: None };
@@ -156,6 +198,7 @@ async fn create(From(state): From<State>, Extension(caller): Extension<Caller>, 
         Box::pin(async move {
             check_addresses(tx, &trunk).await?;
             store::create(tx, &trunk, now).await?;
+            keep_password(tx, &house, id, password).await?;
             note(tx, &caller, &house, "trunk.create", id, None, Some(fields(&trunk))).await
         })
     });
@@ -195,9 +238,10 @@ async fn update(
     From(state): From<State>,
     Extension(caller): Extension<Caller>,
     Id(id): Id<TrunkId>,
-    Body(patch, _): Body<Value>,
+    Body(mut patch, _): Body<Value>,
 ) -> Result<Json<Value>, Problem> {
     caller.need(Scope::Trunks)?;
+    let password = password(&mut patch)?;
     let house = state.clone();
     let changed = state.database.write(move |tx| {
         Box::pin(async move {
@@ -207,6 +251,7 @@ async fn update(
             let changed = Trunk { name: head.name, enabled: head.enabled, priority: head.priority, settings, ..found };
             check_addresses(tx, &changed).await?;
             store::update(tx, &changed).await?;
+            keep_password(tx, &house, id, password).await?;
             note(tx, &caller, &house, "trunk.update", id, Some(before), Some(fields(&changed))).await?;
             Ok::<_, Problem>(changed)
         })

@@ -127,6 +127,7 @@ impl Core {
             refresh: None,
             described: None,
             late_rack: None,
+            login: None,
             clients: 1,
         })
     }
@@ -150,6 +151,8 @@ impl Core {
             self.invite_progress(id, leg, status, response);
         } else if status.is_success() {
             self.invite_answered(id, leg, transaction, (socket, source), response);
+        } else if super::login::asks(status) && self.invite_with_login(id, leg, response) {
+            // It is on its way again, with credentials.
         } else if status == Status::SESSION_INTERVAL_TOO_SMALL && self.invite_for_longer(id, leg, response) {
             // It is on its way again.
         } else if let Stage::Inviting(_) = leg.stage {
@@ -265,6 +268,11 @@ impl Core {
         let (_, via) = self.via(socket);
         let Some(dialog) = &leg.dialog else { return };
         let Some((request, to)) = dialog.request(Method::Ack, cseq, &via, &leg.local, leg.call_id.as_str()) else { return };
+        let said = leg.login.as_ref().map(|logged_in| &logged_in.said);
+        let request = match said {
+            Some((name, said)) => request.header(*name, said.as_str()),
+            None => request,
+        };
         let bytes = request.carry(body).encode();
         leg.acks.push(SentAck { transaction, remote_tag: dialog.remote_tag.clone(), socket, to: to.clone(), bytes: bytes.clone() });
         self.send(socket, to, bytes, None);
@@ -340,6 +348,10 @@ impl Core {
         let cseq = dialog.next_cseq();
         let Some((request, to)) = dialog.request(Method::Bye, cseq, &via, &leg.local, leg.call_id.as_str()) else { return };
         let Some(id) = self.tags.get(&tag_family(leg.tag)).copied() else { return };
+        let request = match self.leg_credentials(leg, &Method::Bye, &dialog.target.for_request()) {
+            Some((name, said)) => request.header(name, said.as_str()),
+            None => request,
+        };
         let bytes = request.reason(reason).encode();
         self.start_client(Some(leg), User::Parting(id), Departure { socket, to, branch, bytes, kind: Kind::Other });
     }

@@ -255,7 +255,7 @@ impl Core {
         };
         let built = leg.dialog_in(early).and_then(|(_, dialog)| {
             let cseq = dialog.next_cseq();
-            dialog.request(verb, cseq, &via, &local, call_id.as_str())
+            dialog.request(verb.clone(), cseq, &via, &local, call_id.as_str())
         });
         let Some((mut message, to)) = built else {
             return self.told_locally(id, leg, request, Status::NO_SUCH_CALL, None);
@@ -263,6 +263,11 @@ impl Core {
         if method != InDialog::Info {
             let contact = self.settings.locals[socket].contact.as_str();
             message = renewing(message.header(Name::Contact, contact), leg.refresh);
+        }
+        if let Some(uri) = leg.dialog_in(early).map(|(_, dialog)| dialog.target.for_request())
+            && let Some((name, said)) = self.leg_credentials(leg, &verb, &uri)
+        {
+            message = message.header(name, said.as_str());
         }
         let is_invite = method == InDialog::Reinvite;
         if is_invite {

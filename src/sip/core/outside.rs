@@ -102,7 +102,7 @@ impl Core {
             match user {
                 User::Invite(leg) => self.with_leg(leg, |core, state| core.cancelled(leg, state, request)),
                 User::Request(leg, id) => self.with_leg(leg, |core, state| core.request_cancelled(leg, state, id)),
-                User::Parting(_) | User::Nobody => {}
+                User::Register(_) | User::Parting(_) | User::Nobody => {}
             }
         }
     }
@@ -243,6 +243,7 @@ impl Core {
             refresh: None,
             described: None,
             late_rack: None,
+            login: None,
             clients: 0,
         };
         if let Some(stored) = leg.dialog.as_ref().map(|dialog| stored(&leg, dialog, source, self.transport(socket))) {

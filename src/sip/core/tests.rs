@@ -8,6 +8,7 @@ mod caller;
 mod door;
 mod forked;
 mod inside;
+mod login;
 mod network;
 mod reliable;
 mod session;

@@ -9,6 +9,7 @@ use super::early::MAX_FORKS;
 use super::refresh::{Refresh, Sign};
 use super::reliable::{RAck, Reliable};
 use super::{Dialog, Forks, early_of};
+use crate::sip::core::login::LoggedIn;
 use crate::sip::leg::{Body, EarlyDialogId, InDialog, OutgoingInvite, Reason, RequestId};
 use crate::sip::msg::{Message, SipCallId, Uri};
 use crate::sip::target::Address;
@@ -63,6 +64,8 @@ pub struct LegState {
     pub late_rack: Option<RAck>,
     /// Our description as they know it, kept only if signs of life need it.
     pub described: Option<Body>,
+    /// Credentials that the far end has asked for.
+    pub login: Option<Box<LoggedIn>>,
     /// Client transactions that still tell this leg something.
     pub clients: u32,
 }

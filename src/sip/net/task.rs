@@ -198,6 +198,12 @@ impl Task {
                 self.policy = Some(policy.clone());
                 Input::Sources(policy)
             }
+            Order::Registrations(wanted) => Input::Registrations(wanted),
+            Order::Registered(answer) => {
+                // Whoever asked may have gone.
+                let _ = answer.send(self.core.registrations());
+                return;
+            }
             Order::Tables(answer) => {
                 // Whoever asked may have gone.
                 let _ = answer.send(self.core.tables());

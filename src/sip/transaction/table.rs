@@ -9,6 +9,7 @@ use super::{Client, ClientInvite, Server, ServerInvite};
 use crate::sip::leg::{LegId, RequestId};
 use crate::sip::msg::{BRANCH_COOKIE, Message, Method};
 use crate::sip::target::Address;
+use crate::types::TrunkId;
 
 /// Names a transaction; once it is over the name is never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -41,13 +42,15 @@ pub enum User {
     Request(LegId, RequestId),
     /// The BYE or CANCEL of this leg: only its end is of interest.
     Parting(LegId),
+    /// The registration of this trunk.
+    Register(TrunkId),
 }
 
 impl User {
     /// The leg, if any.
     pub const fn leg(self) -> Option<LegId> {
         match self {
-            Self::Nobody => None,
+            Self::Nobody | Self::Register(_) => None,
             Self::Invite(leg) | Self::Request(leg, _) | Self::Parting(leg) => Some(leg),
         }
     }

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use super::super::{Core, Input, Local, Output, Settings, Tables};
 use super::audit::{Captured, audit};
-use crate::sip::endpoint::{Source, SourcePolicy, Strangers};
+use crate::sip::endpoint::{Login, Source, SourcePolicy, Strangers};
 use crate::sip::leg::{
     Body, Command, EarlyDialogId, Header, InDialog, Invite, LegEvent, LegId, OutgoingInvite, RequestId, StoredDialog, Target,
 };
 use crate::sip::target::Address;
 use crate::sip::transaction::{Intervals, TransactionId};
-use crate::types::{Clock, Moment, Random, Timestamp, TrunkId};
+use crate::types::{Clock, Moment, Random, Secret, Timestamp, TrunkId};
 
 /// The core's own address.
 pub const US: &str = "192.0.2.10:5060";
@@ -32,6 +32,10 @@ impl SourcePolicy for Trunks {
             std::net::IpAddr::V4(ip) if ip.octets()[..3] == [198, 51, 100] => Source::Trunk(self.0),
             _ => Source::Stranger,
         }
+    }
+
+    fn login(&self, _: SocketAddr) -> Option<Login> {
+        Some(Login { user: "ada".into(), password: Secret::new("lovelace"), md5: false })
     }
 }
 
@@ -102,7 +106,7 @@ impl Bench {
         self
     }
 
-    fn put(&mut self, input: Input) {
+    pub fn put(&mut self, input: Input) {
         self.core.input(self.now, input);
         while let Some(output) = self.core.poll_output() {
             match output {
