@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Board;
 use crate::callthrough::{self, Found, Mode, Reservation};
 use crate::media::Language;
-use crate::sip::Invite;
+use crate::sip::{Header, Invite};
 use crate::subscriber;
 use crate::trunk::{Arrival, Trunk};
 use crate::types::{CallerId, Country, E164, Refusal, Timestamp};
@@ -29,6 +29,8 @@ pub(super) struct Arrived {
     /// The same as it arrived, for the record.
     pub dialled_text: String,
     pub sip_call_id: String,
+    /// Whom the call was meant for before: Diversion and History-Info of a trusted trunk, for trusted trunks.
+    pub carried: Box<[Header]>,
     /// Where the INVITE came from.
     pub source: std::net::IpAddr,
 }
@@ -46,6 +48,7 @@ pub(super) fn read(trunk: Arc<Trunk>, invite: &Invite) -> Arrived {
         diversion: invite.header("Diversion"),
         identity: invite.header("Identity"),
     });
+    let carried = if trunk.settings.trusted { carried(invite) } else { Box::default() };
     let dialled_text = read.dialled.map_or_else(|| printable(&invite.request_uri), |number| number.to_string());
     Arrived {
         trunk,
@@ -54,8 +57,15 @@ pub(super) fn read(trunk: Arc<Trunk>, invite: &Invite) -> Arrived {
         dialled: read.dialled,
         dialled_text,
         sip_call_id: invite.sip_call_id.clone(),
+        carried,
         source: invite.source.ip(),
     }
+}
+
+/// Diversion (RFC 5806) and History-Info (RFC 7044) as they came.
+fn carried(invite: &Invite) -> Box<[Header]> {
+    let values = |name: &'static str| invite.headers(name).take(MOST_VALUES).map(move |value| Header::new(name, value));
+    values("Diversion").chain(values("History-Info")).collect()
 }
 
 /// What can be said from the INVITE alone, before any look into the books.

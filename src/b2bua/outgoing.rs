@@ -64,6 +64,8 @@ pub(super) fn invite(
     }
     if withheld {
         headers.push(Header::new("Privacy", "id"));
+    } else if trunk.settings.trusted {
+        headers.extend(arrived.carried.iter().cloned());
     }
     let from = match own {
         Some(own) if !withheld => party(own),
@@ -100,6 +102,7 @@ mod tests {
             dialled: "+15551230000".parse().ok(),
             dialled_text: String::new(),
             sip_call_id: String::new(),
+            carried: [Header::new("Diversion", "<sip:+15551230000@192.0.2.1>;reason=no-answer")].into(),
             source: "192.0.2.1".parse().unwrap(),
         };
         let hosts = Hosts { advertise: vec!["198.51.100.1".parse().unwrap()], local: vec![] };
@@ -118,6 +121,15 @@ mod tests {
             Target::Hop(Hop { transport: crate::sip::Transport::Udp, address: "192.0.2.7:5060".parse().unwrap(), by_size: false })
         );
         assert_eq!(invite_as(false, ShownCaller::AccessNumber, true).from, "<sip:+15551230000@198.51.100.1;user=phone>");
+    }
+
+    #[test]
+    fn whom_it_was_meant_for_before_is_told_among_the_trusted() {
+        let names = |trusted: bool| {
+            invite_as(trusted, ShownCaller::Subscriber, false).headers.into_iter().map(|header| header.name).collect::<Vec<_>>()
+        };
+        assert_eq!(names(true), ["P-Asserted-Identity", "Diversion"]);
+        assert!(names(false).is_empty());
     }
 
     #[test]

@@ -139,7 +139,7 @@ pub(super) const fn cause_of(status: u16, by: ByWhom) -> Cause {
         (_, 480 | 487) => Cause::Unavailable,
         (_, 415 | 488 | 606) => Cause::Incompatible,
         (_, 601..=699) => Cause::Rejected,
-        // The rest is between the trunk and us: credentials, routes, overload, redirections we do not follow.
+        // The rest is between the trunk and us: credentials, routes, overload, redirections.
         _ => Cause::TrunkFault,
     }
 }

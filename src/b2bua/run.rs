@@ -2,6 +2,7 @@
 
 mod hear;
 mod orders;
+mod redirect;
 mod sound;
 mod speak;
 
@@ -85,6 +86,8 @@ struct SettingUp {
     /// The addresses still to try of the trunk that was tried last, the next one last. While there are any, that trunk is the next
     /// candidate too.
     hops: Vec<Hop>,
+    /// Redirections that may still be followed.
+    redirections: usize,
     /// The address that is being tried.
     hop: Option<Hop>,
     /// What B's side said last, to be passed to A in one of its early dialogs.
@@ -214,6 +217,7 @@ impl Running {
                 max_forwards: invite.max_forwards,
                 candidates: Vec::new(),
                 hops: Vec::new(),
+                redirections: redirect::MOST_REDIRECTIONS,
                 hop: None,
                 progress: (EarlyDialogId::FIRST, 180, None),
                 early: Early::default(),

@@ -296,6 +296,8 @@ pub enum LegEvent {
         retry_after: Option<Duration>,
         /// The Reason header.
         reason: Option<Reason>,
+        /// Where a 3xx says to go instead: its Contact URIs, the best first.
+        contacts: Vec<String>,
         /// Whose word it is.
         by: ByWhom,
     },

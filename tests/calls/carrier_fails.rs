@@ -2,6 +2,8 @@
 
 use callthrough::call::Cause;
 
+use crate::support::carrier::Carrier;
+use crate::support::peer::{self, Message};
 use crate::support::switchboard::{ALICE, PRAGUE, Switchboard};
 use crate::support::until;
 
@@ -89,4 +91,54 @@ async fn nobody_picks_up() {
     assert_eq!(a.is_refused().await, 480);
     b.is_hung_up().await;
     assert_eq!(board.record().await.cause, Cause::NoAnswer);
+}
+
+/// Answers the next INVITE with 302 and these contacts.
+async fn redirects(carrier: &std::net::UdpSocket, contacts: &str) {
+    let mut bytes = [0; 4096];
+    let request = until("the INVITE", async || {
+        let (length, from) = carrier.recv_from(&mut bytes).ok()?;
+        let text = String::from_utf8_lossy(&bytes[..length]).into_owned();
+        text.starts_with("INVITE ").then_some(Message { text, from })
+    });
+    let request = request.await;
+    let response = peer::response(&request, "302 Moved Temporarily", carrier.local_addr().unwrap(), false);
+    let (head, rest) = response.split_once("Contact: ").unwrap();
+    let rest = rest.split_once("\r\n").unwrap().1;
+    carrier.send_to(format!("{head}Contact: {contacts}\r\n{rest}").as_bytes(), request.from).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redirection_is_followed_to_another_address_of_the_same_trunk_and_nowhere_else() {
+    let board = Switchboard::new().await;
+    let mut other = Carrier::start(&board.clock).await;
+    let mut elsewhere = board.carrier("south", 2).await;
+    let north = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    north.set_nonblocking(true).unwrap();
+    let own = [north.local_addr().unwrap(), other.address()].map(|address| address.to_string());
+    board.add_trunk("north", 1, north.local_addr().ok(), own.to_vec()).await;
+    let alice = board.subscriber(ALICE, "5.00").await;
+
+    // To another number, to a stranger, to another carrier: none of these; to its own other address: yes.
+    let mut a = alice.calls(PRAGUE).await;
+    let own = other.address();
+    let contacts =
+        format!("<sip:+15551239999@{own}>, <sip:{PRAGUE}@192.0.2.66>, <sip:{PRAGUE}@{}>, <sip:{PRAGUE}@{own}>;q=0.1", elsewhere.address());
+    redirects(&north, &contacts).await;
+    let mut b = other.gets_a_call().await;
+    b.answers().await;
+    a.is_answered().await;
+    a.hangs_up().await;
+    b.is_hung_up().await;
+    let record = board.record().await;
+    assert_eq!(record.trunk_out.as_deref(), Some("north"));
+    assert!(record.detail.unwrap().contains(r#""sip_status":302"#) && elsewhere.is_left_alone());
+
+    // Round in circles: it ends, and the next trunk has the call.
+    let mut a = alice.calls(PRAGUE).await;
+    for _ in 0..5 {
+        redirects(&north, &format!("<sip:{PRAGUE}@{}>", north.local_addr().unwrap())).await;
+    }
+    elsewhere.gets_a_call().await.refuses(486).await;
+    assert_eq!(a.is_refused().await, 486);
 }

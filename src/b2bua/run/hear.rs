@@ -82,11 +82,12 @@ impl Running {
                 self.tried("answered", Some(200), Outcome::Worked);
                 Some(Fact::Answered(Side::B))
             }
-            LegEvent::Refused { status, phrase, reason, by, .. } => {
+            LegEvent::Refused { status, phrase, reason, contacts, by, .. } => {
                 self.b = None;
                 let cause = response::cause_of(status, by);
                 let outcome = if cause.another_trunk_may_help() { Outcome::Failed } else { Outcome::Worked };
                 self.tried(cause.code(), Some(status), outcome);
+                self.redirected(&contacts);
                 if by == ByWhom::Remote
                     && let Some(setting_up) = &mut self.setting_up
                 {

@@ -25,6 +25,7 @@ impl Core {
                 phrase: "Cannot be sent: a URI cannot be read, or no address of its family and transport is listened on".to_owned(),
                 retry_after: None,
                 reason: None,
+                contacts: Vec::new(),
                 by: ByWhom::Local,
             };
             self.out.push_back(Output::Tell { leg: id, event: Box::new(event), stored: None });
@@ -161,6 +162,7 @@ impl Core {
                 phrase: String::from_utf8_lossy(response.reason()).into_owned(),
                 retry_after: retry_after(response),
                 reason: reason_of(response),
+                contacts: redirections(status, response),
                 by: ByWhom::Remote,
             };
             leg.stage = Stage::Leaving { bye: None };
@@ -325,7 +327,14 @@ impl Core {
         }
         leg.stage = Stage::Leaving { bye: None };
         let status = if by == ByWhom::Timeout { Status::REQUEST_TIMEOUT } else { Status::SERVICE_UNAVAILABLE };
-        let event = LegEvent::Refused { status: status.code(), phrase: status.reason().to_owned(), retry_after: None, reason: None, by };
+        let event = LegEvent::Refused {
+            status: status.code(),
+            phrase: status.reason().to_owned(),
+            retry_after: None,
+            reason: None,
+            contacts: Vec::new(),
+            by,
+        };
         self.finish(id, leg, event);
     }
 
@@ -355,4 +364,22 @@ impl Core {
         let bytes = request.reason(reason).encode();
         self.start_client(Some(leg), User::Parting(id), Departure { socket, to, branch, bytes, kind: Kind::Other });
     }
+}
+
+/// Redirections that are looked at.
+const MOST_REDIRECTIONS: usize = 8;
+
+/// Where a 3xx sends us, the best first (RFC 3261 §8.1.3.4).
+fn redirections(status: Status, response: &Message) -> Vec<String> {
+    if !(300..400).contains(&status.code()) {
+        return Vec::new();
+    }
+    // q goes from 0.000 to 1.000, and is 1 if it is not said.
+    let q = |contact: &NameAddr| {
+        contact.params().get("q").and_then(|q| q.get(..5.min(q.len())).map(str::to_owned)).unwrap_or_else(|| "1".to_owned())
+    };
+    let mut contacts: Vec<_> =
+        response.contacts().take(MOST_REDIRECTIONS).map(|contact| (q(&contact), contact.uri().to_string())).collect();
+    contacts.sort_by(|(one, _), (other, _)| other.cmp(one));
+    contacts.into_iter().map(|(_, uri)| uri).collect()
 }

@@ -71,7 +71,8 @@ fn a_refusal_is_acknowledged_on_the_invites_branch_every_time_it_comes() {
     assert_eq!(acks[0].text.lines().next(), Some("ACK sip:+15551231234@carrier.example.com SIP/2.0"));
     assert!(header(&acks[0].text, "To").ends_with(";tag=far"));
     let seen = bench.events();
-    let [LegEvent::Refused { status: 486, phrase, retry_after: Some(wait), reason: Some(reason), by: ByWhom::Remote }] = &seen[..] else {
+    let [LegEvent::Refused { status: 486, phrase, retry_after: Some(wait), reason: Some(reason), by: ByWhom::Remote, .. }] = &seen[..]
+    else {
         panic!("{seen:?}")
     };
     assert_eq!((phrase.as_str(), wait.as_secs(), reason.cause, &*reason.text), ("Busy Here", 12, 17, "User busy"));
