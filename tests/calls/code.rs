@@ -78,7 +78,7 @@ async fn a_withheld_caller_gets_through_by_a_code() {
 
     // A code is good for one call.
     let mut again = Sound::new(3).await;
-    let mut caller = dials(&board, WITHHELD, &mut again).await;
+    let caller = dials(&board, WITHHELD, &mut again).await;
     again.listens_raw(1).await;
     again.forgets();
     again.keys(&code).await;
