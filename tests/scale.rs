@@ -153,7 +153,7 @@ fn lists_and_pages_answer_at_once_and_exports_stream() {
     let client = reqwest::Client::builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
-        .timeout(Duration::from_secs(600))
+        .timeout(Duration::from_secs(3600))
         .build()
         .unwrap();
     let cookie = runtime.block_on(owner(&client, &base, &server.printed(&format!("{base}/admin/welcome/"))));
