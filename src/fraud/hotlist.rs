@@ -81,7 +81,7 @@ fn digits(entry: &str) -> Option<u64> {
 }
 
 /// The entries that begin with `begins` and come after `after` in the order of a telephone book, as digits.
-pub fn page(entries: Vec<u64>, begins: &str, after: &str, most: usize) -> Vec<String> {
+pub fn page(entries: &[u64], begins: &str, after: &str, most: usize) -> Vec<String> {
     let mut digits: Vec<String> = entries.iter().map(u64::to_string).filter(|digits| digits.starts_with(begins)).collect();
     digits.sort_unstable();
     let from = digits.partition_point(|digits| digits.as_str() <= after);
@@ -131,9 +131,9 @@ mod tests {
     #[test]
     fn entries_are_leafed_through_as_in_a_telephone_book() {
         let all = || vec![44, 88, 881, 9, 88_213];
-        assert_eq!(page(all(), "", "", 3), ["44", "88", "881"]);
-        assert_eq!(page(all(), "", "881", 9), ["88213", "9"]);
-        assert_eq!(page(all(), "88", "88", 9), ["881", "88213"]);
+        assert_eq!(page(&all(), "", "", 3), ["44", "88", "881"]);
+        assert_eq!(page(&all(), "", "881", 9), ["88213", "9"]);
+        assert_eq!(page(&all(), "88", "88", 9), ["881", "88213"]);
     }
 
     #[test]

@@ -176,7 +176,9 @@ impl Watch {
     /// What could not be written down is found again.
     pub fn put_back(&mut self, findings: Vec<Finding>) {
         let later = std::mem::replace(&mut self.findings, findings);
-        later.into_iter().for_each(|finding| self.find(finding));
+        for finding in later {
+            self.find(finding);
+        }
     }
 
     /// Whose subscriber it is, if they have called of late.

@@ -155,7 +155,7 @@ async fn entries(
     let list = found(&state, &caller, id).await?;
     let entries = store::entries(&mut *state.database.read().await?, list.id).await?;
     let wanted = usize::try_from(limit).unwrap_or(usize::MAX).saturating_add(1);
-    let entries = hotlist::page(entries, &begins, &after, wanted);
+    let entries = hotlist::page(&entries, &begins, &after, wanted);
     Ok(page(entries, limit, Clone::clone, |digits| json!({ "digits": digits })))
 }
 
