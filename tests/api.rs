@@ -265,6 +265,39 @@ async fn who_guesses_vouchers_waits() {
     assert_eq!(redeem(&me, elsewhere["codes"][1].as_str().unwrap(), &account).await.status, 201);
 }
 
+/// Whatever makes something takes a key: sent again it is not made again, and secrets are told once.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_made_under_a_key_is_made_once() {
+    let door = std::sync::Arc::new(Door::open().await);
+    let bob = json!({ "name": "Bob", "home_country": "CZ", "currency": "EUR", "identities": ["bob"] });
+    let mut tries = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let (door, bob) = (door.clone(), bob.clone());
+        tries.spawn(async move { door.send("POST", "/subscribers", &[("Idempotency-Key", "bob")], Some(&bob)).await });
+    }
+    let answers = tries.join_all().await;
+    let made: Vec<_> = answers.iter().filter(|answer| answer.status == 201).collect();
+    let first: Vec<_> = made.iter().filter(|answer| answer.header("idempotency-replayed").is_empty()).collect();
+    assert_eq!(first.len(), 1);
+    assert!(made.iter().all(|answer| answer.text == first[0].text));
+    assert!(answers.iter().all(|answer| answer.status == 201 || answer.code() == "idempotency_running"));
+    assert_eq!(door.get("/subscribers").await.body["items"].as_array().unwrap().len(), 1);
+    let other = json!({ "name": "Bob", "home_country": "SK", "currency": "EUR" });
+    let told = door.send("POST", "/subscribers", &[("Idempotency-Key", "bob")], Some(&other)).await;
+    assert_eq!((told.status, told.code()), (422, "idempotency_key_used"));
+    // What was refused leaves the key free.
+    let wrong = json!({ "name": "shop", "scopes": [] });
+    assert_eq!(door.send("POST", "/keys", &[("Idempotency-Key", "shop")], Some(&wrong)).await.status, 400);
+    let shop = json!({ "name": "shop", "scopes": ["read"] });
+    let [first, again] = [
+        door.send("POST", "/keys", &[("Idempotency-Key", "shop")], Some(&shop)).await,
+        door.send("POST", "/keys", &[("Idempotency-Key", "shop")], Some(&shop)).await,
+    ];
+    assert_eq!((first.status, again.status, again.header("idempotency-replayed")), (201, 201, "true"));
+    assert_eq!((&first.body["id"], &again.body["key"]), (&again.body["id"], &Value::Null));
+    assert!(first.body["key"].as_str().unwrap().starts_with("ct_live_"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_voucher_is_redeemed_once_by_a_hundred_who_try() {
     a_hundred_try_a_voucher(Kind::Sqlite).await;

@@ -33,6 +33,7 @@ mod stats;
 mod story;
 mod streams;
 mod support;
+mod tenant_pages;
 mod tenants;
 mod tidy;
 mod torture;

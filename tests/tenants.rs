@@ -12,7 +12,7 @@ use crate::support::switchboard::{ALICE, PRAGUE, Switchboard};
 use crate::support::until;
 
 /// What every identifier of the furnished books begins with after its kind.
-const THEIRS: &str = "01jb3k5m7n9p0q1r2s3t4v5w";
+pub const THEIRS: &str = "01jb3k5m7n9p0q1r2s3t4v5w";
 /// Identifiers of theirs that are no ids, and unknown ones of the same make.
 const PLAIN: [(&str, &str); 4] = [
     ("+15551230000", "+15551239999"),
@@ -21,7 +21,7 @@ const PLAIN: [(&str, &str); 4] = [
     ("ten_00000000000000000000000000", "ten_01jb3k5m7n9p0q1r2s3t4v5w6y"),
 ];
 /// What else would tell of them.
-const WORDS: [&str; 4] = ["Alice", "+420601123456", "+15551230000", "bob@example.com"];
+pub const WORDS: [&str; 4] = ["Alice", "+420601123456", "+15551230000", "bob@example.com"];
 
 /// One request, as it is sent.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,10 +73,7 @@ impl Request {
 
     /// The same about things that never were.
     fn about_nothing(&self) -> Self {
-        let mut address = unknown(&self.address);
-        for (theirs, nobodys) in PLAIN {
-            address = address.replace(&theirs.replace('+', "%2B"), &nobodys.replace('+', "%2B")).replace(theirs, nobodys);
-        }
+        let address = nobodys(&self.address);
         let body = self.body.as_ref().map(|body| serde_json::from_str(&unknown(&body.to_string())).unwrap());
         Self { address, body, ..self.clone() }
     }
@@ -97,6 +94,13 @@ fn unknown(text: &str) -> String {
     text.replace(&format!("{THEIRS}6x"), &format!("{THEIRS}6y")).replace(&format!("{THEIRS}7x"), &format!("{THEIRS}7y"))
 }
 
+/// Whatever identifies a thing of theirs becomes what identifies nothing.
+pub fn nobodys(text: &str) -> String {
+    PLAIN.iter().fold(unknown(text), |text, (theirs, nobodys)| {
+        text.replace(&theirs.replace('+', "%2B"), &nobodys.replace('+', "%2B")).replace(theirs, nobodys)
+    })
+}
+
 /// The operations that are about somebody's books; a sign-in and a one-time link are nobody's but their holder's.
 fn requests(description: &Value) -> Vec<Request> {
     let ours = operations(description).into_iter().filter(|operation| {
@@ -107,7 +111,7 @@ fn requests(description: &Value) -> Vec<Request> {
 }
 
 /// Books with everything in the main tenant, and the id of another one.
-async fn two(kind: Kind) -> (Door, String) {
+pub async fn two(kind: Kind) -> (Door, String) {
     let door = furnished(kind).await;
     // What the examples take for the operator's own is the main tenant's here.
     let moved = door.state.database.write(|tx| {
@@ -211,18 +215,42 @@ async fn a_body_that_names_anothers_things_is_answered_as_if_they_were_not_there
     let made = door.send("POST", "/subscribers", &own, Some(&mine)).await;
     let subscriber = format!("/subscribers/{}", made.body["id"].as_str().unwrap());
     let deck = format!("deck_{THEIRS}6x");
+    let account = made.body["account_id"].clone();
+    let their_account = format!("acct_{THEIRS}6x");
+    let euro = json!({ "amount": "1.00", "currency": "EUR" });
+    let cross = |from: &Value, to: &Value| json!({ "from_account_id": from, "to_account_id": to, "amount": euro, "reason": "to share" });
+    let own_deck = door.send("POST", "/decks", &own, Some(&json!({ "name": "own", "currency": "EUR" }))).await;
+    let roll_back = format!("/decks/{}/roll_back", own_deck.body["id"].as_str().unwrap());
+    // A code that is good, in the books of the other.
+    let voucher = "0123-4567-89AB-CDEF-V";
     let bodies = [
-        ("POST", "/subscribers", json!({ "name": "Own", "home_country": "CZ", "account_id": format!("acct_{THEIRS}6x") })),
-        ("POST", "/subscribers", json!({ "name": "Own", "home_country": "CZ", "currency": "EUR", "deck_id": deck })),
-        ("PATCH", &subscriber, json!({ "deck_id": deck })),
+        (422, "POST", "/subscribers", json!({ "name": "Own", "home_country": "CZ", "account_id": their_account })),
+        (422, "POST", "/subscribers", json!({ "name": "Own", "home_country": "CZ", "currency": "EUR", "deck_id": deck })),
+        (422, "PATCH", &subscriber, json!({ "deck_id": deck })),
+        (404, "POST", "/transfers", cross(&account, &json!(their_account))),
+        (404, "POST", "/transfers", cross(&json!(their_account), &account)),
+        (404, "POST", "/vouchers/redeem", json!({ "code": voucher, "account_id": their_account })),
+        (404, "POST", &roll_back, json!({ "version_id": format!("dver_{THEIRS}6x") })),
     ];
-    for (method, path, body) in bodies {
-        let at_theirs = door.send(method, path, &own, Some(&body)).await;
+    for (status, method, path, body) in bodies {
+        let keyed = |key| [own[0], ("idempotency-key", key)];
+        let at_theirs = door.send(method, path, &keyed("one"), Some(&body)).await;
         let body = serde_json::from_str(&unknown(&body.to_string())).unwrap();
-        let at_nothing = door.send(method, path, &own, Some(&body)).await;
-        assert_eq!(at_theirs.status, 422, "{method} {path}: {}", at_theirs.text);
+        let at_nothing = door.send(method, path, &keyed("other"), Some(&body)).await;
+        assert_eq!(at_theirs.status, status, "{method} {path}: {}", at_theirs.text);
         assert_eq!(at_theirs.text, at_nothing.text);
     }
+    // Their voucher is as unknown here as one that was never made.
+    let [theirs, nobodys] = [voucher, "0000-0000-0000-0000-0"].map(|code| json!({ "code": code, "account_id": account }));
+    let at_theirs = door.send("POST", "/vouchers/redeem", &[own[0], ("idempotency-key", "theirs")], Some(&theirs)).await;
+    let at_nothing = door.send("POST", "/vouchers/redeem", &[own[0], ("idempotency-key", "nobodys")], Some(&nobodys)).await;
+    assert_eq!((at_theirs.status, at_theirs.code()), (409, "voucher_unknown"), "{}", at_theirs.text);
+    assert_eq!(at_theirs.text, at_nothing.text);
+    // The furnished books have seen this key: here it is new.
+    let top_up = format!("/accounts/{}/top_up", account.as_str().unwrap());
+    let paid = json!({ "amount": { "amount": "5.00", "currency": "EUR" }, "payment": "pay_1" });
+    let first = door.send("POST", &top_up, &[own[0], ("idempotency-key", "first")], Some(&paid)).await;
+    assert_eq!((first.status, first.header("idempotency-replayed")), (201, ""), "{}", first.text);
 }
 
 #[tokio::test(flavor = "multi_thread")]

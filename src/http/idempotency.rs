@@ -21,6 +21,10 @@ pub const KEPT: Duration = Duration::from_secs(48 * 3600);
 const ABANDONED: Duration = Duration::from_secs(60);
 /// Longest key.
 const LONGEST_KEY: usize = 255;
+/// Bytes of an answer that is kept.
+const LONGEST_ANSWER: usize = 1 << 20;
+/// Fields of answers that are told once.
+const SECRETS: [&str; 3] = ["key", "secret", "invitation"];
 /// Tells that the answer is that of an earlier request.
 const REPLAYED: &str = "idempotency-replayed";
 
@@ -105,22 +109,8 @@ where
 {
     let state = state.clone();
     let running = tokio::spawn(async move {
-        let now = state.clock.timestamp();
-        let claim = asked.clone();
-        let seen = state
-            .database
-            .write(move |tx| Box::pin(async move { Ok::<_, Problem>(store::begin(tx, &claim, now, now - ABANDONED).await?) }));
-        match seen.await? {
-            Seen::New => {}
-            Seen::Finished(answer) => return Ok(answer.respond(true)),
-            Seen::Running => {
-                let message = "The same request is being worked on. Send it again in a moment to get its answer.";
-                return Err(Problem::new(StatusCode::CONFLICT, "idempotency_running", message));
-            }
-            Seen::Other => {
-                let message = "This Idempotency-Key was used for another request. Send a new key for a new movement.";
-                return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_used", message));
-            }
+        if let Some(answered) = claim(&state, &asked).await? {
+            return Ok(answered);
         }
         let done = asked.clone();
         let outcome = state.database.write(move |tx| {
@@ -133,16 +123,83 @@ where
         match outcome.await {
             Ok(answer) => Ok(answer.respond(false)),
             Err(problem) => {
-                let freed =
-                    state.database.write(move |tx| Box::pin(async move { Ok::<_, Problem>(store::abandon(tx, &asked).await?) })).await;
-                if freed.is_err() {
-                    tracing::warn!("an idempotency key could not be freed; it frees itself in a minute");
-                }
+                free(&state, asked).await;
                 Err(problem)
             }
         }
     });
     running.await.unwrap_or_else(|error| Err(Problem::fault(&error)))
+}
+
+/// Takes the key for a request; an answer if the request was answered before.
+async fn claim(state: &State, asked: &Asked) -> Result<Option<Response>, Problem> {
+    let (claim, now) = (asked.clone(), state.clock.timestamp());
+    let seen =
+        state.database.write(move |tx| Box::pin(async move { Ok::<_, Problem>(store::begin(tx, &claim, now, now - ABANDONED).await?) }));
+    match seen.await? {
+        Seen::New => Ok(None),
+        Seen::Finished(answer) => Ok(Some(answer.respond(true))),
+        Seen::Running => {
+            let message = "The same request is being worked on. Send it again in a moment to get its answer.";
+            Err(Problem::new(StatusCode::CONFLICT, "idempotency_running", message))
+        }
+        Seen::Other => {
+            let message = "This Idempotency-Key was used for another request. Send a new key for a new movement.";
+            Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_used", message))
+        }
+    }
+}
+
+/// Frees the key: nothing was done.
+async fn free(state: &State, asked: Asked) {
+    let freed = state.database.write(move |tx| Box::pin(async move { Ok::<_, Problem>(store::abandon(tx, &asked).await?) })).await;
+    if freed.is_err() {
+        tracing::warn!("an idempotency key could not be freed; it frees itself in a minute");
+    }
+}
+
+/// Answers a request under a key once by a handler that knows nothing of keys, for what makes something and moves no money: should the
+/// process die between the work and its stored answer, the request may be done again a minute later. Secrets are told the first time
+/// only.
+pub async fn once_around(
+    state: &State,
+    asked: Asked,
+    handler: impl Future<Output = Response> + Send + 'static,
+) -> Result<Response, Problem> {
+    let state = state.clone();
+    let running = tokio::spawn(async move {
+        if let Some(answered) = claim(&state, &asked).await? {
+            return Ok(answered);
+        }
+        let (parts, body) = handler.await.into_parts();
+        let Ok(body) = axum::body::to_bytes(body, LONGEST_ANSWER).await else {
+            free(&state, asked).await;
+            return Err(Problem::fault(&"an answer is too long to be kept"));
+        };
+        if parts.status.is_success() {
+            let answer =
+                Answer { status: parts.status.as_u16(), content_type: "application/json".to_owned(), body: without_secrets(&body) };
+            let kept = state.database.write(move |tx| Box::pin(async move { Ok::<_, Problem>(store::finish(tx, &asked, &answer).await?) }));
+            if kept.await.is_err() {
+                tracing::warn!("the answer under an idempotency key could not be kept");
+            }
+        } else {
+            free(&state, asked).await;
+        }
+        Ok(Response::from_parts(parts, Body::from(body)))
+    });
+    running.await.unwrap_or_else(|error| Err(Problem::fault(&error)))
+}
+
+/// A body without what is told once.
+fn without_secrets(body: &[u8]) -> String {
+    match serde_json::from_slice(body) {
+        Ok(serde_json::Value::Object(mut fields)) => {
+            fields.retain(|name, _| !SECRETS.contains(&name.as_str()));
+            serde_json::Value::Object(fields).to_string()
+        }
+        _ => String::from_utf8_lossy(body).into_owned(),
+    }
 }
 
 /// Forgets answers that are older than they have to be kept.

@@ -8,6 +8,7 @@ mod reader;
 
 use std::collections::BTreeMap;
 
+use callthrough::database::Kind;
 use reader::Reader;
 
 /// Forms of somebody who is signed in do what they say, once, and say it.
@@ -38,7 +39,17 @@ async fn what_is_wrong_is_said_at_its_field_and_the_rest_is_kept() {
 
 #[tokio::test]
 async fn a_double_click_credits_once() {
-    let owner = Reader::owner().await;
+    double_click(Kind::Sqlite).await;
+}
+
+#[tokio::test]
+async fn a_double_click_credits_once_on_postgresql_too() {
+    double_click(Kind::Postgres).await;
+}
+
+/// Twice at once, and once more after going back in the browser.
+async fn double_click(kind: Kind) {
+    let owner = Reader::owner_on(kind).await;
     let sub = owner.adds_a_subscriber("Alice", "+420601123456").await;
     let account = owner.account_of(&sub).await;
     let address = format!("{account}/top-up");
@@ -46,6 +57,7 @@ async fn a_double_click_credits_once() {
     form.extend([("amount".to_owned(), "5,50".to_owned()), ("payment".to_owned(), "receipt 1".to_owned())]);
     let (first, second) = tokio::join!(owner.post(&address, &form), owner.post(&address, &form));
     assert_eq!((first.status, second.status), (303, 303));
+    assert_eq!(owner.post(&address, &form).await.status, 303);
     let page = owner.get(&account).await.text;
     assert!(page.contains("5.50 ") && !page.contains("11.00 "), "{page}");
     assert_eq!(page.matches("receipt 1").count(), 1, "{page}");

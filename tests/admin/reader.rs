@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use callthrough::database::Kind;
 use callthrough::people::invitation;
 use callthrough::types::Clock;
 
@@ -21,7 +22,12 @@ pub struct Reader {
 impl Reader {
     /// The first owner of an empty house, signed in by the one-time link.
     pub async fn owner() -> Self {
-        let door = Door::open().await;
+        Self::owner_on(Kind::Sqlite).await
+    }
+
+    /// The same on books of this kind.
+    pub async fn owner_on(kind: Kind) -> Self {
+        let door = Door::on(kind).await;
         let (clock, random) = (door.state.clock.clone(), door.state.random.clone());
         let made = door.state.database.write(move |tx| Box::pin(async move { invitation::welcome(tx, &clock, &random).await }));
         let link = invitation::path(&made.await.unwrap().expect("nobody is an owner yet"));

@@ -12,6 +12,7 @@ mod audit;
 mod body;
 mod calls;
 mod cdrs;
+mod creating;
 mod credentials;
 mod decks;
 mod holds;
@@ -69,6 +70,7 @@ pub fn router(state: State) -> Router {
         .merge(alerts::router())
         .merge(hotlists::router())
         .merge(policy::router())
+        .route_layer(from_fn_with_state(state.clone(), creating::once))
         .route_layer(from_fn(entrance::admit))
         .fallback(nothing_here)
         .method_not_allowed_fallback(other_methods)

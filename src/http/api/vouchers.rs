@@ -88,7 +88,8 @@ async fn create(
     Body(new, bytes): Body<New>,
 ) -> Result<Response, Problem> {
     caller.need(Scope::Money)?;
-    let asked = idempotency::asked(&headers, caller.principal.who.to_string(), format!("POST {}", address.path()), &bytes)?;
+    let asked =
+        idempotency::asked(&headers, caller.principal.who.to_string(), format!("POST {} {}", caller.tenant, address.path()), &bytes)?;
     short("name", &new.name, 1)?;
     if !(1..=MOST).contains(&new.count) {
         return Err(Problem::field("count", format!("Make 1 to {MOST} vouchers at a time.")));
