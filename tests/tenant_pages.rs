@@ -35,13 +35,24 @@ struct Page {
 /// Every page and form in the sources.
 fn pages() -> Vec<Page> {
     let mut found = Vec::new();
-    for file in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/http/admin")).unwrap() {
-        let source = std::fs::read_to_string(file.unwrap().path()).unwrap();
+    pages_below(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/http/admin"), &mut found);
+    found.retain(|page| !OWN.iter().any(|own| page.path.starts_with(own)));
+    found
+}
+
+fn pages_below(folder: &Path, found: &mut Vec<Page>) {
+    for file in std::fs::read_dir(folder).unwrap() {
+        let file = file.unwrap().path();
+        if file.is_dir() {
+            pages_below(&file, found);
+            continue;
+        }
+        let Ok(source) = std::fs::read_to_string(file) else { continue };
         let here = source.split("const HERE: &str = \"").nth(1).and_then(|rest| rest.split('"').next()).unwrap_or_default();
         for call in source.split(".route(").skip(1) {
             let (first, rest) = call.split_once(',').unwrap();
             let path = if first == "HERE" { here } else { first.trim().trim_matches('"') };
-            let rest = rest.split(".route(").next().unwrap().lines().next().unwrap();
+            let rest = rest.lines().next().unwrap();
             for method in ["get", "post"] {
                 if rest.contains(&format!("{method}(")) {
                     found.push(Page { method, path: path.to_owned() });
@@ -49,8 +60,6 @@ fn pages() -> Vec<Page> {
             }
         }
     }
-    found.retain(|page| !OWN.iter().any(|own| page.path.starts_with(own)));
-    found
 }
 
 /// The other's identifier for a part of a path; who adds a page with another kind of identifier says here what the books have.
