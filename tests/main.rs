@@ -33,7 +33,6 @@ mod stats;
 mod story;
 mod streams;
 mod support;
-mod tenant_pages;
 mod tenants;
 mod tidy;
 mod torture;
