@@ -30,7 +30,7 @@ use crate::database::Database;
 use crate::media::Engine;
 use crate::sip::{self, Endpoint, Incoming, SourcePolicy};
 use crate::trunk::Trunks;
-use crate::types::{Clock, Random};
+use crate::types::{Clock, Random, Secret, TrunkId};
 
 pub use handle::{Handle, LiveCall, Watched};
 
@@ -154,6 +154,14 @@ impl SourcePolicy for KnownTrunks {
             Some(trunk) => sip::Source::Trunk(trunk.id),
             None => self.classify(SocketAddr::new(source.ip(), 0)),
         }
+    }
+
+    fn asks_for_digest(&self) -> bool {
+        self.0.asks_for_digest()
+    }
+
+    fn digest(&self, user: &str, algorithm: sip::digest::Algorithm) -> Option<(TrunkId, Secret)> {
+        self.0.digest_of(user, algorithm)
     }
 
     fn login(&self, address: SocketAddr) -> Option<sip::Login> {

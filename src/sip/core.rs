@@ -19,6 +19,7 @@ use bytes::Bytes;
 
 use super::dialog::invite::{LegState, Parting, Stage};
 use super::dialog::{Dialog, tag_family, tag_text};
+use super::digest::{Algorithm, REALM, Verifier};
 use super::endpoint::{Registration, Source, SourcePolicy, Strangers};
 use super::leg::{Command, Invite, LegEvent, LegId, OutgoingInvite, RequestId, StoredDialog};
 use super::msg::{BRANCH_COOKIE, Host, Message, Status, Tag, Via};
@@ -176,6 +177,8 @@ pub struct Settings {
     pub strangers: Strangers,
     /// Beginnings of User-Agent values that get silence, in small letters.
     pub scanners: Vec<String>,
+    /// Whether MD5 is offered to those who prove by a password who they are.
+    pub digest_md5: bool,
     /// Legs at once.
     pub max_legs: usize,
     /// Seconds that a session may go without a sign of life (RFC 4028), at least [`super::dialog::refresh::MIN_SE`].
@@ -249,12 +252,15 @@ pub struct Core {
     gate: Gate,
     next_leg: u64,
     registrants: register::Registrants,
+    verifier: Verifier,
     ended: Vec<(User, TransactionId)>,
 }
 
 impl Core {
     /// An empty core.
     pub fn new(settings: Settings, random: Random) -> Self {
+        let algorithms = if settings.digest_md5 { &Algorithm::ALL[..] } else { &Algorithm::ALL[..2] };
+        let verifier = Verifier::new(REALM, algorithms, &random);
         Self {
             gate: Gate::new(settings.stranger_requests),
             settings,
@@ -270,6 +276,7 @@ impl Core {
             proved: HashMap::new(),
             next_leg: 0,
             registrants: register::Registrants::default(),
+            verifier,
             ended: Vec::new(),
         }
     }

@@ -14,6 +14,8 @@ use md5::Digest as _;
 use super::msg::{Message, Method, Name, Uri};
 use crate::types::{Moment, Random, Secret};
 
+/// Whose passwords we ask for. It tells strangers nothing.
+pub const REALM: &str = "sip";
 /// How long a nonce may be used.
 pub const NONCE_LIFE: Duration = Duration::from_secs(60);
 /// The most used nonces whose counts are remembered; beyond it the oldest are forgotten and their users are asked again.
@@ -34,6 +36,9 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
+    /// Every one, strongest first.
+    pub const ALL: [Self; 3] = [Self::Sha512256, Self::Sha256, Self::Md5];
+
     /// As written in a header.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -44,7 +49,7 @@ impl Algorithm {
     }
 
     fn read(text: &str) -> Option<Self> {
-        [Self::Sha512256, Self::Sha256, Self::Md5].into_iter().find(|algorithm| algorithm.as_str().eq_ignore_ascii_case(text))
+        Self::ALL.into_iter().find(|algorithm| algorithm.as_str().eq_ignore_ascii_case(text))
     }
 
     /// The hash of the parts joined by colons, in lower-case hexadecimal.

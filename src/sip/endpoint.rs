@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 pub use super::core::Tables;
 use super::core::{Core, Local, Settings};
 use super::dialog::refresh::MIN_SE;
+use super::digest::Algorithm;
 use super::leg::{Command, EVENT_QUEUE, Hop, Incoming, Leg, LegId, OutgoingInvite, StoredDialog, Told};
 use super::net;
 use super::net::Doors;
@@ -48,6 +49,8 @@ pub struct Config {
     pub strangers: Strangers,
     /// The beginnings of User-Agent values that get no answer at all.
     pub scanners: Vec<String>,
+    /// Whether carriers that prove who they are by a password may use MD5.
+    pub digest_md5: bool,
     /// Legs at once; more are answered 503 with Retry-After.
     pub max_legs: usize,
     /// New calls that may wait for the switchboard; more are answered 503 with Retry-After.
@@ -101,6 +104,7 @@ impl Default for Config {
             ]
             .map(String::from)
             .to_vec(),
+            digest_md5: false,
             max_legs: 20_000,
             max_waiting_calls: 1_000,
             stranger_requests: 100,
@@ -179,6 +183,17 @@ pub trait SourcePolicy: Send + Sync {
     fn classify_proved(&self, source: SocketAddr, names: &[String]) -> Source {
         let _ = names;
         self.classify(SocketAddr::new(source.ip(), 0))
+    }
+
+    /// Whether anybody may prove by a password to be a trunk.
+    fn asks_for_digest(&self) -> bool {
+        false
+    }
+
+    /// The trunk of this name, and the hash that its password must have.
+    fn digest(&self, user: &str, algorithm: Algorithm) -> Option<(TrunkId, Secret)> {
+        let _ = (user, algorithm);
+        None
     }
 
     /// Who we are to the carrier at this address, if it wants a password.
@@ -266,6 +281,7 @@ impl Endpoint {
             },
             strangers: config.strangers,
             scanners: config.scanners.iter().map(|scanner| scanner.to_ascii_lowercase()).collect(),
+            digest_md5: config.digest_md5,
             max_legs: config.max_legs,
             session_secs: config.session_secs,
             stranger_requests: config.stranger_requests,

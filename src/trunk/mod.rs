@@ -20,16 +20,17 @@ use std::time::Duration;
 
 pub use normalise::{Arrival, ReadCall, read};
 pub use settings::{AttestationPolicy, Bare, ExtraHeader, Format, IdentityHeader, Rule, Settings, Source, Target, TrunkTransport};
-pub use store::TrunkError;
+pub use store::{SecretKind, TrunkError};
 
 pub use crate::sip::RegistrationState;
 
 use tokio::task::JoinSet;
 
 use crate::database::Database;
+use crate::sip::digest::{Algorithm, REALM};
 use crate::sip::{Hop, Login, Registration, Resolver, Transport};
 use crate::subscriber::credential::Sealer;
-use crate::types::{Clock, E164, Moment, Random, Refusal, TrunkId};
+use crate::types::{Clock, E164, Moment, Random, Refusal, Secret, TrunkId};
 use way::Way;
 
 /// One carrier link.
@@ -95,6 +96,8 @@ pub struct Trunks {
     sealer: Arc<OnceLock<Sealer>>,
     /// Who we are to the carriers that ask.
     logins: Arc<RwLock<HashMap<TrunkId, Login>>>,
+    /// The carriers that prove who they are, by their names with us.
+    digests: Arc<RwLock<HashMap<String, (TrunkId, HashMap<Algorithm, Secret>)>>>,
     /// How the registrations stand.
     registrations: Arc<RwLock<HashMap<TrunkId, RegistrationState>>>,
     clock: Clock,
@@ -135,6 +138,7 @@ impl Trunks {
             resolver,
             sealer: Arc::default(),
             logins: Arc::default(),
+            digests: Arc::default(),
             registrations: Arc::default(),
             clock,
         }
@@ -164,7 +168,7 @@ impl Trunks {
             let mut connection = database.read().await?;
             (store::list(&mut connection).await?, store::secrets(&mut connection).await?)
         };
-        self.open_logins(&trunks, sealed);
+        self.open_secrets(&trunks, sealed);
         let known = self.ways.read().unwrap_or_else(PoisonError::into_inner).clone();
         let mut ways = HashMap::new();
         // All at once: the names of one carrier must not keep the others waiting.
@@ -197,19 +201,43 @@ impl Trunks {
         Ok(())
     }
 
-    /// Reads the passwords of those trunks that have a name at their carrier.
-    fn open_logins(&self, trunks: &[Trunk], sealed: Vec<(TrunkId, String)>) {
+    /// Opens the secrets of the trunks.
+    fn open_secrets(&self, trunks: &[Trunk], sealed: Vec<(TrunkId, SecretKind, String)>) {
         let Some(sealer) = self.sealer.get() else { return };
-        let mut logins = HashMap::new();
-        for (id, sealed) in sealed {
+        let (mut logins, mut digests) = (HashMap::new(), HashMap::new());
+        for (id, kind, sealed) in sealed {
             let Some(trunk) = trunks.iter().find(|trunk| trunk.id == id && trunk.enabled) else { continue };
-            let Some(user) = trunk.settings.login.clone() else { continue };
-            match sealer.open(&sealed) {
-                Ok(password) => drop(logins.insert(id, Login { user, password, md5: trunk.settings.login_md5 })),
-                Err(error) => tracing::error!(trunk.name = trunk.name, %error, "the password of a trunk cannot be opened; set it anew"),
+            let secret = match sealer.open(&sealed) {
+                Ok(secret) => secret,
+                Err(error) => {
+                    tracing::error!(trunk.name = trunk.name, %error, "a password of a trunk cannot be opened; set it anew");
+                    continue;
+                }
+            };
+            match (kind, trunk.settings.login.clone(), trunk.settings.digest_user.clone()) {
+                (SecretKind::Password, Some(user), _) => {
+                    logins.insert(id, Login { user, password: secret, md5: trunk.settings.login_md5 });
+                }
+                (SecretKind::Digest, _, Some(user)) => {
+                    digests.insert(user, (id, serde_json::from_str(secret.expose()).unwrap_or_default()));
+                }
+                _ => {}
             }
         }
         *self.logins.write().unwrap_or_else(PoisonError::into_inner) = logins;
+        *self.digests.write().unwrap_or_else(PoisonError::into_inner) = digests;
+    }
+
+    /// Whether any carrier proves by a password who it is.
+    pub fn asks_for_digest(&self) -> bool {
+        !self.digests.read().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    /// The trunk of this name, and the hash its password must have.
+    pub fn digest_of(&self, user: &str, algorithm: Algorithm) -> Option<(TrunkId, Secret)> {
+        let digests = self.digests.read().unwrap_or_else(PoisonError::into_inner);
+        let (trunk, hashes) = digests.get(user)?;
+        Some((*trunk, hashes.get(&algorithm)?.clone()))
     }
 
     /// Who we are to the carrier at this address.
@@ -217,6 +245,12 @@ impl Trunks {
         let ways = self.ways.read().unwrap_or_else(PoisonError::into_inner);
         let (id, _) = ways.iter().find(|(_, ways)| ways.iter().any(|way| way.step.hop.address == address))?;
         self.logins.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    /// The hashes of a carrier's password, as they are kept: one for each algorithm (RFC 8760 §2.6).
+    pub fn digest_hashes(user: &str, password: &str) -> String {
+        let hash = |algorithm: Algorithm| (algorithm.as_str().to_owned(), algorithm.ha1(user, REALM, password).expose().into());
+        serde_json::Value::Object(Algorithm::ALL.into_iter().map(hash).collect()).to_string()
     }
 
     /// Whether the password of a trunk is known.

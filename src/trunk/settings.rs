@@ -32,6 +32,8 @@ pub struct Settings {
     pub transport: TrunkTransport,
     /// Names of a TLS client certificate that identify the carrier, beside its addresses.
     pub certificate_names: Vec<String>,
+    /// The name by which the carrier proves who it is wherever it calls from (RFC 7616); its password is kept apart.
+    pub digest_user: Option<String>,
     /// Our name at the carrier, if it asks for a password (RFC 7616); the password is kept apart.
     pub login: Option<String>,
     /// Whether MD5 may answer it, for old carriers.
@@ -83,6 +85,7 @@ impl Default for Settings {
             outbound_proxy: None,
             transport: TrunkTransport::default(),
             certificate_names: Vec::new(),
+            digest_user: None,
             login: None,
             login_md5: false,
             register: false,
@@ -154,6 +157,9 @@ impl Settings {
         };
         if !self.login.as_ref().is_none_or(is_user) {
             return Err(("login", "Write the name with letters, digits, dots, hyphens, underscores and plus signs.".to_owned()));
+        }
+        if !self.digest_user.as_ref().is_none_or(is_user) {
+            return Err(("digest_user", "Write the name with letters, digits, dots, hyphens, underscores and plus signs.".to_owned()));
         }
         if self.register && (self.login.is_none() || self.target.is_none()) {
             return Err(("register", "A registration needs a login and a target.".to_owned()));

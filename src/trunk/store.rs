@@ -82,26 +82,50 @@ pub async fn delete(connection: &mut AnyConnection, id: TrunkId) -> Result<bool,
     Ok(gone.rows_affected() == 1)
 }
 
-/// Keeps the sealed password of a trunk, or forgets it.
-pub async fn set_secret(connection: &mut AnyConnection, id: TrunkId, sealed: Option<&str>) -> Result<(), TrunkError> {
+/// Keeps a sealed secret of a trunk, or forgets it.
+pub async fn set_secret(connection: &mut AnyConnection, id: TrunkId, kind: SecretKind, sealed: Option<&str>) -> Result<(), TrunkError> {
     match sealed {
         Some(sealed) => {
-            let keep = "insert into trunk_secret (trunk_id, sealed) values ($1, $2) \
-                        on conflict (trunk_id) do update set sealed = excluded.sealed";
-            sqlx::query(keep).bind(id.to_string()).bind(sealed).execute(connection).await?;
+            let keep = "insert into trunk_secret (trunk_id, kind, sealed) values ($1, $2, $3) \
+                        on conflict (trunk_id, kind) do update set sealed = excluded.sealed";
+            sqlx::query(keep).bind(id.to_string()).bind(kind.as_str()).bind(sealed).execute(connection).await?;
         }
-        None => drop(sqlx::query("delete from trunk_secret where trunk_id = $1").bind(id.to_string()).execute(connection).await?),
+        None => {
+            let forget = "delete from trunk_secret where trunk_id = $1 and kind = $2";
+            sqlx::query(forget).bind(id.to_string()).bind(kind.as_str()).execute(connection).await?;
+        }
     }
     Ok(())
 }
 
-/// The sealed passwords of all trunks.
-pub async fn secrets(connection: &mut AnyConnection) -> Result<Vec<(TrunkId, String)>, TrunkError> {
-    let rows =
-        sqlx::query("select trunk_id, sealed from trunk_secret order by trunk_id limit $1").bind(MOST_TRUNKS).fetch_all(connection).await?;
+/// What is sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecretKind {
+    /// Our password at the carrier.
+    Password,
+    /// The hashes of the carrier's password with us, one for each algorithm.
+    Digest,
+}
+
+impl SecretKind {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Password => "password",
+            Self::Digest => "digest",
+        }
+    }
+}
+
+/// The sealed secrets of all trunks.
+pub async fn secrets(connection: &mut AnyConnection) -> Result<Vec<(TrunkId, SecretKind, String)>, TrunkError> {
+    let rows = sqlx::query("select trunk_id, kind, sealed from trunk_secret order by trunk_id, kind limit $1")
+        .bind(MOST_TRUNKS * 2)
+        .fetch_all(connection)
+        .await?;
     let read = |row: &sqlx::any::AnyRow| {
-        let id: String = row.try_get("trunk_id")?;
-        Ok((id.parse().map_err(|error| TrunkError::Broken(id.clone(), format!("{error}")))?, row.try_get("sealed")?))
+        let (id, kind): (String, String) = (row.try_get("trunk_id")?, row.try_get("kind")?);
+        let kind = if kind == SecretKind::Digest.as_str() { SecretKind::Digest } else { SecretKind::Password };
+        Ok((id.parse().map_err(|error| TrunkError::Broken(id.clone(), format!("{error}")))?, kind, row.try_get("sealed")?))
     };
     rows.iter().map(read).collect()
 }

@@ -14,7 +14,7 @@ use crate::http::error::Problem;
 use crate::http::{Caller, State};
 use crate::people::{Scope, audit};
 use crate::trunk::normalise::number_of;
-use crate::trunk::{RegistrationState, Settings, Trunk, TrunkError, store};
+use crate::trunk::{RegistrationState, SecretKind, Settings, Trunk, TrunkError, Trunks, store};
 use crate::types::TrunkId;
 
 /// Longest name.
@@ -79,12 +79,11 @@ fn registration(state: &State, id: TrunkId) -> Value {
     }
 }
 
-/// Takes the password out of a body: it is written, never read. Nothing if it is not there, null to forget it.
+/// Takes a password out of a body: it is written, never read. Nothing if it is not there, null to forget it.
 #[expect(clippy::option_option, reason = "whether it is there, and whether it is to be forgotten")]
-fn password(body: &mut Value) -> Result<Option<Option<String>>, Problem> {
-    let Some(given) = body.as_object_mut().and_then(|fields| fields.remove("password")) else { return Ok(None) };
-    let wrong =
-        || Problem::field("password", "Write the password as text of 1 to 128 bytes without control characters, or null to forget it.");
+fn password(body: &mut Value, name: &'static str) -> Result<Option<Option<String>>, Problem> {
+    let Some(given) = body.as_object_mut().and_then(|fields| fields.remove(name)) else { return Ok(None) };
+    let wrong = || Problem::field(name, "Write the password as text of 1 to 128 bytes without control characters, or null to forget it.");
     match given {
         Value::Null => Ok(Some(None)),
         Value::String(text) if (1..=128).contains(&text.len()) && !text.chars().any(char::is_control) => Ok(Some(Some(text))),
@@ -92,16 +91,29 @@ fn password(body: &mut Value) -> Result<Option<Option<String>>, Problem> {
     }
 }
 
-/// Keeps a password sealed, or forgets it.
+/// Keeps passwords sealed, or forgets them: ours at the carrier, and the hashes of the carrier's with us.
 #[expect(clippy::option_option, reason = "see `password`")]
-async fn keep_password(tx: &mut Connection, state: &State, id: TrunkId, password: Option<Option<String>>) -> Result<(), Problem> {
-    let Some(password) = password else { return Ok(()) };
-    let sealed = match (&password, &state.sealer) {
-        (None, _) => None,
-        (Some(text), Some(sealer)) => Some(sealer.seal(text, &state.random)),
-        (Some(_), None) => return Err(Problem::conflict("Without a master key no password can be kept. Set master_key_file.")),
+async fn keep_passwords(
+    tx: &mut Connection,
+    state: &State,
+    trunk: &Trunk,
+    (ours, theirs): (Option<Option<String>>, Option<Option<String>>),
+) -> Result<(), Problem> {
+    let theirs = match (theirs, &trunk.settings.digest_user) {
+        (Some(Some(_)), None) => return Err(Problem::field("digest_user", "Name the user whose password it is.")),
+        (Some(Some(text)), Some(user)) => Some(Some(Trunks::digest_hashes(user, &text))),
+        (given, _) => given,
     };
-    Ok(store::set_secret(tx, id, sealed.as_deref()).await?)
+    for (kind, secret) in [(SecretKind::Password, ours), (SecretKind::Digest, theirs)] {
+        let Some(secret) = secret else { continue };
+        let sealed = match (&secret, &state.sealer) {
+            (None, _) => None,
+            (Some(text), Some(sealer)) => Some(sealer.seal(text, &state.random)),
+            (Some(_), None) => return Err(Problem::conflict("Without a master key no password can be kept. Set master_key_file.")),
+        };
+        store::set_secret(tx, trunk.id, kind, sealed.as_deref()).await?;
+    }
+    Ok(())
 }
 
 fn read(value: Value) -> Result<(Head, Settings), Problem> {
@@ -128,6 +140,10 @@ async fn check_addresses(tx: &mut Connection, trunk: &Trunk) -> Result<(), Probl
         return Err(Problem::unfit("cost_deck", "There is no carrier's deck of this id. Name a deck of the kind cost, or leave it out."));
     }
     for other in store::list(tx).await?.iter().filter(|other| other.id != trunk.id) {
+        if trunk.settings.digest_user.is_some() && trunk.settings.digest_user == other.settings.digest_user {
+            let message = format!("The trunk {} has this name already. Give each trunk a name of its own.", other.name);
+            return Err(Problem { field: Some("digest_user".into()), ..Problem::conflict(message) });
+        }
         if let Some(shared) = trunk.settings.addresses.iter().find(|entry| other.settings.addresses.contains(entry)) {
             let message = format!("The trunk {} has the address {shared} already. Give each address to one trunk.", other.name);
             return Err(Problem { field: Some("addresses".into()), ..Problem::conflict(message) });
@@ -189,7 +205,7 @@ async fn create(
     Body(mut body, _): Body<Value>,
 ) -> Result<Response, Problem> {
     caller.need(Scope::Trunks)?;
-    let password = password(&mut body)?;
+    let passwords = (password(&mut body, "password")?, password(&mut body, "digest_password")?);
     let (head, settings) = read(body)?;
     let id = TrunkId::new(&state.clock, &state.random);
     let trunk = Trunk { id, name: head.name, enabled: head.enabled, priority: head.priority, settings, target: None };
@@ -198,7 +214,7 @@ async fn create(
         Box::pin(async move {
             check_addresses(tx, &trunk).await?;
             store::create(tx, &trunk, now).await?;
-            keep_password(tx, &house, id, password).await?;
+            keep_passwords(tx, &house, &trunk, passwords).await?;
             note(tx, &caller, &house, "trunk.create", id, None, Some(fields(&trunk))).await
         })
     });
@@ -241,7 +257,7 @@ async fn update(
     Body(mut patch, _): Body<Value>,
 ) -> Result<Json<Value>, Problem> {
     caller.need(Scope::Trunks)?;
-    let password = password(&mut patch)?;
+    let passwords = (password(&mut patch, "password")?, password(&mut patch, "digest_password")?);
     let house = state.clone();
     let changed = state.database.write(move |tx| {
         Box::pin(async move {
@@ -251,7 +267,7 @@ async fn update(
             let changed = Trunk { name: head.name, enabled: head.enabled, priority: head.priority, settings, ..found };
             check_addresses(tx, &changed).await?;
             store::update(tx, &changed).await?;
-            keep_password(tx, &house, id, password).await?;
+            keep_passwords(tx, &house, &changed, passwords).await?;
             note(tx, &caller, &house, "trunk.update", id, Some(before), Some(fields(&changed))).await?;
             Ok::<_, Problem>(changed)
         })

@@ -6,10 +6,10 @@ use super::Core;
 use super::words::Builder as _;
 use super::{Departure, Kind};
 use crate::sip::dialog::invite::{LegState, Stage};
-use crate::sip::digest::Challenge;
+use crate::sip::digest::{Challenge, Denied};
 use crate::sip::endpoint::Login;
 use crate::sip::leg::LegId;
-use crate::sip::msg::{Message, Method, Name, Status, Uri};
+use crate::sip::msg::{Message, Method, Name, Response, Status, Uri};
 use crate::sip::target::Address;
 use crate::sip::transaction::User;
 
@@ -67,6 +67,28 @@ impl Core {
 
     pub(super) fn login_of(&self, address: SocketAddr) -> Option<Login> {
         self.policy.as_ref().and_then(|policy| policy.login(address))
+    }
+
+    /// A stranger calls where some prove by a password who they are: it is asked for one (RFC 3261 §22.2), and so is who has a wrong one
+    /// or a name that nobody has.
+    pub(super) fn ask_who(&mut self, socket: usize, source: SocketAddr, request: &Message) {
+        let Some(policy) = self.policy.clone() else { return };
+        let mut trunk = None;
+        let proved = self.verifier.check(request, Name::Authorization, source.ip(), self.now, |user, algorithm| {
+            let (of, ha1) = policy.digest(user, algorithm)?;
+            trunk = Some(of);
+            Some(ha1)
+        });
+        if let (Ok(_), Some(trunk)) = (&proved, trunk) {
+            return self.trunk_asks(socket, source, request.clone(), trunk);
+        }
+        let challenges = self.verifier.challenges(source.ip(), self.now, proved == Err(Denied::Stale));
+        let tag = self.stateless_tag(request);
+        let response = Response::to_from(request, Status::UNAUTHORIZED, Some(&tag), Some(source));
+        let response =
+            challenges.iter().fold(response, |response, challenge| response.header(Name::WwwAuthenticate, challenge.to_string().as_str()));
+        let to = self.answer_to(socket, &request.via(), source);
+        self.send(socket, to, response.encode(), None);
     }
 
     /// Our INVITE again, with credentials; false if that is of no use.

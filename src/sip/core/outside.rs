@@ -107,7 +107,7 @@ impl Core {
         }
     }
 
-    fn trunk_asks(&mut self, socket: usize, source: SocketAddr, request: Message, trunk: TrunkId) {
+    pub(super) fn trunk_asks(&mut self, socket: usize, source: SocketAddr, request: Message, trunk: TrunkId) {
         if request.to_tag().is_some() {
             return self.reject(socket, source, &request, Status::NO_SUCH_CALL, &[]);
         }
@@ -181,6 +181,10 @@ impl Core {
         let is_served = self.gate.admit(source.ip(), self.now) && self.settings.strangers == Strangers::Refuse && !self.is_scanner(request);
         if !is_served {
             return;
+        }
+        let is_new = *request.method() == Method::Invite && request.to_tag().is_none();
+        if is_new && self.policy.as_ref().is_some_and(|policy| policy.asks_for_digest()) {
+            return self.ask_who(socket, source, request);
         }
         let (status, allow) = match request.method() {
             _ if request.to_tag().is_some() => (Status::NO_SUCH_CALL, false),

@@ -76,6 +76,7 @@ impl Bench {
             intervals: Intervals::default(),
             strangers: Strangers::Refuse,
             scanners: vec!["friendly-scanner".into()],
+            digest_md5: false,
             max_legs: 100,
             session_secs: 1800,
             stranger_requests: 100,

@@ -2,10 +2,10 @@
 
 use super::bench::{Bench, PEER, header, reply, sdp, status};
 use crate::sip::core::Input;
-use crate::sip::digest::Algorithm;
-use crate::sip::endpoint::{Login, Registration, RegistrationState};
+use crate::sip::digest::{Algorithm, Challenge, REALM};
+use crate::sip::endpoint::{Login, Registration, RegistrationState, Source, SourcePolicy};
 use crate::sip::leg::{Hop, LegEvent};
-use crate::sip::msg::{Message, Name};
+use crate::sip::msg::{Message, Method, Name};
 use crate::sip::transport::Transport;
 use crate::types::{Clock, Random, Secret, Timestamp, TrunkId};
 
@@ -146,4 +146,52 @@ fn a_registrar_that_fails_is_asked_ever_more_slowly_and_its_other_address_at_onc
     assert!(waits.iter().zip(bounds).all(|(wait, (least, most))| (least..=most + 1).contains(wait)), "{waits:?}");
     let message = Message::parse(bench.last().into_bytes().into()).unwrap();
     assert_eq!(message.number(Name::Expires), Some(600));
+}
+
+#[test]
+fn a_stranger_proves_by_a_password_to_be_a_trunk() {
+    let mut bench = Bench::new().unaudited();
+    bench.put(Input::Sources(std::sync::Arc::new(ByPassword(wanted(600).trunk))));
+    let invite = |branch: &str, credentials: &str| super::bench::invite_text(branch, "c1", credentials, "v=0\n");
+    bench.hear(super::bench::STRANGER, &invite("z9hG4bKa1", ""));
+    let asked = bench.last();
+    assert_eq!(status(&asked), 401);
+    assert!(asked.find("SHA-512-256").unwrap() < asked.find("algorithm=SHA-256").unwrap() && !asked.contains("MD5"), "{asked}");
+    let challenge = Challenge::pick(&Message::parse(asked.into_bytes().into()).unwrap(), false).unwrap().0;
+    let uri = Message::parse(super::bench::wired(&invite("z9hG4bKa1", "")).into()).unwrap().request_uri().unwrap().clone();
+    let answer = |user: &str, password: &str, count: u32| {
+        let credentials = challenge.answer(&Method::Invite, &uri, user, &Secret::new(password), count, &Random::seeded(3));
+        format!("Authorization: {credentials}\n")
+    };
+    bench.take();
+    // A wrong password and an unknown name hear the same, and nothing is kept of either.
+    for (branch, user, password) in [("z9hG4bKa2", "north", "wrong"), ("z9hG4bKa3", "nobody", "secret")] {
+        bench.hear(super::bench::STRANGER, &invite(branch, &answer(user, password, 1)));
+        assert_eq!(status(&bench.last()), 401);
+    }
+    assert_eq!((bench.offers.len(), bench.core.tables().transactions), (0, 0));
+    bench.hear(super::bench::STRANGER, &invite("z9hG4bKa4", &answer("north", "secret", 1)));
+    assert_eq!((bench.offers.len(), status(&bench.last())), (1, 100));
+    assert_eq!(bench.offers[0].1.trunk, wanted(600).trunk);
+    // The same count again is a replay.
+    let replayed = invite("z9hG4bKa5", &answer("north", "secret", 1)).replace("c1", "c2");
+    bench.hear(super::bench::STRANGER, &replayed);
+    assert!(status(&bench.last()) == 401 && bench.last().contains("stale=true"), "{}", bench.last());
+}
+
+/// Nobody is a trunk by address; `north` is one by its password.
+struct ByPassword(TrunkId);
+
+impl SourcePolicy for ByPassword {
+    fn classify(&self, _: std::net::SocketAddr) -> Source {
+        Source::Stranger
+    }
+
+    fn asks_for_digest(&self) -> bool {
+        true
+    }
+
+    fn digest(&self, user: &str, algorithm: Algorithm) -> Option<(TrunkId, Secret)> {
+        (user == "north").then(|| (self.0, algorithm.ha1(user, REALM, "secret")))
+    }
 }

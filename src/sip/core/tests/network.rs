@@ -116,6 +116,7 @@ impl World {
                 intervals: Intervals::default(),
                 strangers: Strangers::Refuse,
                 scanners: vec![],
+                digest_md5: false,
                 max_legs: 1000,
                 session_secs: 1800,
                 stranger_requests: 100,
