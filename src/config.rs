@@ -155,7 +155,7 @@ impl Config {
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
         let told = |problem: String| ConfigError { file: None, problem };
         let config: Self = toml::from_str(text).map_err(|error| told(error.to_string()))?;
-        match config.out_of_range().or_else(|| config.wrong_endpoint()) {
+        match config.out_of_range().or_else(|| config.no_relay()).or_else(|| config.wrong_endpoint()) {
             Some(problem) => Err(told(problem)),
             None => Ok(config),
         }
@@ -178,6 +178,12 @@ impl Config {
         ];
         let (key, value, least, most) = bounds.into_iter().find(|(_, value, least, most)| value < least || value > most)?;
         Some(format!("{key} = {value}: choose {least} to {most}"))
+    }
+
+    /// A relay that nobody could ask.
+    fn no_relay(&self) -> Option<String> {
+        let lost = self.media.relay == media::Carrier::Rtpengine && self.media.rtpengine.is_empty();
+        lost.then(|| "media.rtpengine is empty: name where rtpengine listens for its control protocol, such as [\"127.0.0.1:2223\"]".into())
     }
 
     /// The first address for phones that could not work, or would let anybody in.

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::player::{Tune, tone};
 use super::prompt::PromptError;
 use super::relay::{self, Relay};
+use super::rtpengine::{self, NgError, Rtpengine};
 use super::{Carrier, Config, Heard, Language, Library, Statistics};
 use crate::sdp::SdpError;
 use crate::types::{Clock, Digit, Random, Side};
@@ -23,6 +24,9 @@ pub enum MediaError {
     /// The description cannot be used.
     #[error(transparent)]
     Description(#[from] SdpError),
+    /// The relay on another host.
+    #[error(transparent)]
+    Ng(#[from] NgError),
     /// The sockets.
     #[error("the relay: {0}")]
     Socket(#[from] std::io::Error),
@@ -65,6 +69,8 @@ enum Way {
     Bypass,
     /// Through the relay of our own.
     Relay(Relay),
+    /// Through rtpengine.
+    Rtpengine(Rtpengine),
 }
 
 impl Engine {
@@ -73,6 +79,7 @@ impl Engine {
         let library = Library::open(config.prompts.as_deref())?;
         let way = match config.relay {
             Carrier::Bypass => Way::Bypass,
+            Carrier::Rtpengine => Way::Rtpengine(Rtpengine::new(&config.rtpengine, random)),
             Carrier::Embedded => Way::Relay(Relay::new(config, homes, clock, random)),
         };
         Ok(Self { way, library })
@@ -80,91 +87,131 @@ impl Engine {
 
     /// Whether we can speak with a caller.
     pub const fn speaks(&self) -> bool {
-        !matches!(self.way, Way::Bypass)
+        matches!(self.way, Way::Relay(_))
     }
 
     /// Makes room for a call whose caller is there; nothing if its sound finds its own way.
     pub fn open(&self, caller: IpAddr) -> Result<Option<Session>, MediaError> {
         match &self.way {
             Way::Bypass => Ok(None),
-            Way::Relay(relay) => Ok(Some(Session { relay: relay.open(caller)?, library: self.library.clone() })),
+            Way::Relay(relay) => Ok(Some(Session { relay: By::Ourselves(relay.open(caller)?), library: self.library.clone() })),
+            Way::Rtpengine(rtpengine) => Ok(Some(Session { relay: By::Rtpengine(rtpengine.open()), library: self.library.clone() })),
         }
     }
+}
+
+/// Who relays a call.
+#[derive(Debug)]
+enum By {
+    Ourselves(relay::Session),
+    Rtpengine(rtpengine::Session),
 }
 
 /// The sound of one call. Dropping it gives everything back.
 #[derive(Debug)]
 pub struct Session {
-    relay: relay::Session,
+    relay: By,
     library: Library,
 }
 
 impl Session {
+    /// The relay of our own, if it has this call: the one that can speak and hear.
+    const fn own(&self) -> Option<&relay::Session> {
+        match &self.relay {
+            By::Ourselves(own) => Some(own),
+            By::Rtpengine(_) => None,
+        }
+    }
+
     /// The other party is there: the side gets a home in its family.
     pub fn towards(&mut self, side: Side, far: IpAddr) -> Result<(), MediaError> {
-        self.relay.towards(side, far)
+        match &mut self.relay {
+            By::Ourselves(own) => own.towards(side, far),
+            By::Rtpengine(_) => Ok(()),
+        }
     }
 
     /// `from` describes itself, in an offer or an answer: what the other side gets to read.
-    #[expect(clippy::unused_async, reason = "another relay than our own is asked over the network")]
     pub async fn describe(&mut self, from: Side, text: &Bytes) -> Result<Bytes, MediaError> {
-        self.relay.describe(from, text)
+        match &mut self.relay {
+            By::Ourselves(own) => own.describe(from, text),
+            By::Rtpengine(other) => other.describe(from, text).await,
+        }
     }
 
     /// Answers an offer of A's by ourselves, to speak to A and hear its keys; the second is what B may be offered in its place. Nothing if
     /// we speak none of what is offered.
-    #[expect(clippy::unused_async, reason = "another relay than our own is asked over the network")]
-    pub async fn accept(&mut self, text: &Bytes) -> Result<Option<(Bytes, Bytes)>, MediaError> {
-        self.relay.accept(text)
+    pub fn accept(&mut self, text: &Bytes) -> Result<Option<(Bytes, Bytes)>, MediaError> {
+        match &mut self.relay {
+            By::Ourselves(own) => own.accept(text),
+            By::Rtpengine(_) => Ok(None),
+        }
     }
 
     /// A key that came by an INFO request.
     pub fn info(&self, side: Side, digit: Digit) {
-        self.relay.info(side, digit);
+        if let Some(own) = self.own() {
+            own.info(side, digit);
+        }
     }
 
     /// Says these words to a party; what was being said before is cut off. False if there is nothing to say, or no way to say it.
     pub fn say(&self, side: Side, language: Language, words: &[Box<str>]) -> bool {
-        let Some(codec) = self.relay.codec() else { return false };
+        let Some((own, codec)) = self.own().and_then(|own| Some((own, own.codec()?))) else { return false };
         let sounds = self.library.speak(language, codec, words);
         let any = !sounds.is_empty();
         if any {
-            self.relay.play(side, Tune::Once(sounds));
+            own.play(side, Tune::Once(sounds));
         }
         any
     }
 
     /// Rings in a party's ear, after what is being said, until the other party is heard.
     pub fn ring(&self, side: Side) {
-        if let Some(tone) = self.relay.codec().and_then(|codec| tone(codec, RINGING, 1_000, 4_000)) {
-            self.relay.play(side, Tune::Ringing(tone));
-        }
+        self.sounds(side, RINGING, 1_000, 4_000, Tune::Ringing);
     }
 
     /// A short tone over what the other party says.
     pub fn warn(&self, side: Side) {
-        if let Some(tone) = self.relay.codec().and_then(|codec| tone(codec, WARNING, 400, 0)) {
-            self.relay.play(side, Tune::Over(tone));
+        self.sounds(side, WARNING, 400, 0, Tune::Over);
+    }
+
+    fn sounds(&self, side: Side, hertz: f64, on_ms: u32, off_ms: u32, tune: fn(std::sync::Arc<[u8]>) -> Tune) {
+        if let Some(own) = self.own()
+            && let Some(tone) = own.codec().and_then(|codec| tone(codec, hertz, on_ms, off_ms))
+        {
+            own.play(side, tune(tone));
         }
     }
 
     /// Says no more.
     pub fn hush(&self, side: Side) {
-        self.relay.hush(side);
+        if let Some(own) = self.own() {
+            own.hush(side);
+        }
     }
 
-    /// Both have answered: from now on silence is watched.
-    pub fn answered(&self) {
-        self.relay.answered();
+    /// Both have answered: from now on silence is watched, where the relay is our own.
+    pub fn answered(&mut self) {
+        match &mut self.relay {
+            By::Ourselves(own) => own.answered(),
+            By::Rtpengine(other) => other.answered(),
+        }
     }
 
     /// The next thing that is heard. Safe to drop half-way.
     pub async fn heard(&mut self) -> Heard {
-        self.relay.heard().await
+        match &mut self.relay {
+            By::Ourselves(own) => own.heard().await,
+            By::Rtpengine(_) => std::future::pending().await,
+        }
     }
 
-    /// Ends it: how both streams arrived.
-    pub async fn close(self) -> Statistics {
-        self.relay.close().await
+    /// Ends it: how both streams arrived, where the relay is our own.
+    pub async fn close(self) -> Option<Statistics> {
+        match self.relay {
+            By::Ourselves(own) => Some(own.close().await),
+            By::Rtpengine(_) => None,
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! RTP in, RTP out: what the parties of a call hear, and how well.
 //!
-//! [`Engine`] is the seam: descriptions pass untouched (`bypass`), or the relay of our own is in both of them (`relay`). A relayed call has
+//! [`Engine`] is the seam: descriptions pass untouched (`bypass`), or the relay of our own is in both of them (`relay`), or one that is
+//! asked over the network (`rtpengine`). A relayed call has
 //! a [`Session`], which rewrites what one leg says for the other, tells what it hears ([`Heard`]) and counts both streams. `rtp`, `source`
 //! and `describe` decide and touch nothing; sockets are in `relay` alone.
 
@@ -13,9 +14,10 @@ mod ports;
 pub mod prompt;
 mod relay;
 pub mod rtp;
+mod rtpengine;
 mod source;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -36,6 +38,8 @@ pub struct Config {
     pub listen: Vec<IpAddr>,
     /// The addresses others reach them by, at most one of each family; empty means those of `sip.advertise`.
     pub advertise: Vec<IpAddr>,
+    /// Where rtpengine is asked, one or several.
+    pub rtpengine: Vec<SocketAddr>,
     /// The first port of the relay.
     pub first_port: u16,
     /// The last one.
@@ -52,6 +56,7 @@ impl Default for Config {
             relay: Carrier::Embedded,
             listen: Vec::new(),
             advertise: Vec::new(),
+            rtpengine: Vec::new(),
             first_port: 16_384,
             last_port: 49_151,
             silence_secs: 60,
@@ -74,6 +79,8 @@ pub enum Carrier {
     Bypass,
     /// The relay of our own.
     Embedded,
+    /// rtpengine, on this host or others.
+    Rtpengine,
 }
 
 /// What a session tells.

@@ -54,7 +54,7 @@ impl Running {
                     self.write_answer().await;
                     self.setting_up = None;
                 }
-                if let Some(sound) = &self.sound {
+                if let Some(sound) = &mut self.sound {
                     sound.answered();
                 }
             }
@@ -308,7 +308,7 @@ impl Running {
             job.await;
         }
         let sound = match self.sound.take() {
-            Some(sound) => Some(sound.close().await),
+            Some(sound) => sound.close().await,
             None => None,
         };
         let told = !self.attempts.is_empty() || !self.funded.is_empty();

@@ -37,7 +37,7 @@ impl Running {
         }
         let offer = self.setting_up.as_ref().and_then(|setting_up| setting_up.offer.clone()).filter(Body::is_sdp);
         let (Some(sound), Some(offer)) = (&mut self.sound, offer) else { return Then::Hear(Fact::Stopped(Cause::Incompatible)) };
-        let (answer, asked) = match sound.accept(&offer.bytes).await {
+        let (answer, asked) = match sound.accept(&offer.bytes) {
             Ok(Some(accepted)) => accepted,
             Ok(None) => return Then::Hear(Fact::Stopped(Cause::Incompatible)),
             Err(error) => return Then::Hear(self.no_sound(&error)),
