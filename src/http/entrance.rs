@@ -33,6 +33,10 @@ pub async fn enter(extract::State(state): extract::State<State>, mut request: Re
     if request.extensions().get::<Caller>().is_some() {
         return next.run(request).await;
     }
+    // No route takes another method: 405, whoever asks.
+    if ![Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE].contains(request.method()) {
+        return next.run(request).await;
+    }
     let peer = request.extensions().get::<Peer>().copied();
     let client = state.gate.client(peer, request.headers());
     let (counted, found) = if open(&request) {

@@ -166,6 +166,7 @@ const SHEETS: &[(&str, &[&str])] = &[
         &["id", "kind", "severity", "subject", "text", "times", "first_at", "last_at", "acknowledged_at", "acknowledged_by", "note"],
     ),
     ("/hotlists", &["id", "operator", "name", "source", "entries", "updated_at"]),
+    ("/hotlists/{hotlist_id}/entries", &["digits"]),
     ("/audit", &["id", "tenant", "at", "who", "name", "from", "action", "target", "before", "after"]),
 ];
 
