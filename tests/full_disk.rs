@@ -54,9 +54,13 @@ fn a_full_disk_costs_nobody_anything() {
     };
 
     // Some hang up while it is full, the others' money ends.
-    talkers.iter().for_each(|phone| call(&world, phone, 0, 3600));
+    for phone in &talkers {
+        call(&world, phone, 0, 3600);
+    }
     world.asks(&late, "+15553180000");
-    shorts.iter().for_each(|phone| call(&world, phone, 0, 8));
+    for phone in &shorts {
+        call(&world, phone, 0, 8);
+    }
     all_up(&world);
     let room = disk.fills();
     let (full, clock) = (Clock::system().now(), Clock::system());
@@ -72,8 +76,12 @@ fn a_full_disk_costs_nobody_anything() {
     judge(&world, &callers, 0, LATE);
 
     // The same, and the process is killed while it is full.
-    talkers.iter().for_each(|phone| call(&world, phone, 1, 3600));
-    shorts.iter().for_each(|phone| call(&world, phone, 1, 8));
+    for phone in &talkers {
+        call(&world, phone, 1, 3600);
+    }
+    for phone in &shorts {
+        call(&world, phone, 1, 8);
+    }
     all_up(&world);
     disk.fills();
     let quiet = eventually(Duration::from_secs(2 * SLICE) + LATE, || (callers.talking() == 0).then_some(()));

@@ -31,8 +31,7 @@ impl Hosts {
 
 /// The INVITE for one address of a trunk.
 pub(super) fn invite(
-    trunk: &Trunk,
-    hop: Hop,
+    (trunk, hop): (&Trunk, Hop),
     arrived: &Arrived,
     destination: E164,
     shown: ShownCaller,
@@ -107,7 +106,7 @@ mod tests {
         };
         let hosts = Hosts { advertise: vec!["198.51.100.1".parse().unwrap()], local: vec![] };
         let hop = Hop { transport: crate::sip::Transport::Udp, address: "192.0.2.7:5060".parse().unwrap(), by_size: false };
-        invite(&trunk(trusted), hop, &arrived, "+420601123456".parse().unwrap(), shown, &hosts, None, 69)
+        invite((&trunk(trusted), hop), &arrived, "+420601123456".parse().unwrap(), shown, &hosts, None, 69)
     }
 
     #[test]

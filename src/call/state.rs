@@ -68,12 +68,11 @@ impl State {
             Self::Screening => "screening",
             Self::Collecting { .. } => "collecting",
             Self::Checking { .. } => "checking",
-            Self::Parting { .. } => "ending",
             Self::Authorising { .. } => "authorising",
             Self::Dialling { .. } => "dialling",
             Self::Ringing { .. } => "ringing",
             Self::Connected { .. } => "connected",
-            Self::Ending { .. } => "ending",
+            Self::Parting { .. } | Self::Ending { .. } => "ending",
             Self::Ended => "ended",
         }
     }

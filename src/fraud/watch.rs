@@ -113,8 +113,8 @@ impl Watch {
         remember(calls, (now, digits), |(at, _)| now.since(*at) > window);
         let same = count(calls.iter().filter(|(_, called)| *called == digits).count());
         let called: HashSet<u64> = calls.iter().map(|(_, called)| *called).collect();
-        let up = (1..).take_while(|step| called.contains(&digits.saturating_add(*step))).count();
-        let down = (1..).take_while(|step| called.contains(&digits.saturating_sub(*step))).count();
+        let up = (1..=digits).take_while(|step| called.contains(&digits.saturating_add(*step))).count();
+        let down = (1..=digits).take_while(|step| called.contains(&digits.saturating_sub(*step))).count();
         let in_a_row = count(up + down + 1);
         let found = |sign| Finding { tenant, subscriber, sign, window_secs: signs.window_secs, at: now };
         // Once a row is found, only a number that makes it longer is news, not each call into it.

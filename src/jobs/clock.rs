@@ -3,12 +3,12 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use super::{JobError, Watch};
+use super::Watch;
 
 /// Less than this is not told.
 const TOLD_SECS: i64 = 5;
 
-pub(super) async fn look(watch: Watch) -> Result<(), JobError> {
+pub(super) fn look(watch: &Watch) {
     /// What was told last: the same is not told again.
     static TOLD: AtomicI64 = AtomicI64::new(0);
     let apart_secs = watch.web.clock.set_apart() / 1_000_000;
@@ -20,5 +20,4 @@ pub(super) async fn look(watch: Watch) -> Result<(), JobError> {
             "the machine's clock was set while the server ran; times in records go on as before, until a restart when no call is up"
         );
     }
-    Ok(())
 }

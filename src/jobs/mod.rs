@@ -74,7 +74,10 @@ pub fn start(watch: &Watch, stop: &CancellationToken) -> JoinSet<()> {
     let mut every = |period, name, round: fn(Watch) -> Round| {
         rounds.spawn(repeat(period, name, watch.clone(), round, stop.clone()));
     };
-    every(EXPIRE_EVERY, "watch the clock", |watch| Box::pin(clock::look(watch)));
+    every(EXPIRE_EVERY, "watch the clock", |watch| {
+        clock::look(&watch);
+        Box::pin(std::future::ready(Ok(())))
+    });
     every(EXPIRE_EVERY, "expire reservations", |watch| Box::pin(reservations::expire(watch)));
     every(FORGET_EVERY, "forget old rows", |watch| Box::pin(reservations::forget(watch)));
     every(FORGET_EVERY, "forget nonces", |watch| Box::pin(reservations::forget_nonces(watch)));

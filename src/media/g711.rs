@@ -101,6 +101,7 @@ mod tests {
 
     #[test]
     fn a_tone_is_where_it_sounds() {
+        #[expect(clippy::cast_possible_truncation, reason = "within 8000")]
         let tone: Vec<i16> =
             (0..800).map(|at| (8_000.0 * (2.0 * std::f64::consts::PI * 1_000.0 * f64::from(at) / 8_000.0).sin()) as i16).collect();
         assert!(share(&tone, 1_000.0) > 0.95 && share(&tone, 1_300.0) < 0.01);

@@ -291,7 +291,8 @@ impl Endpoint {
         let (orders, order_queue) = mpsc::channel(ORDER_QUEUE);
         let (incoming, calls) = mpsc::channel(config.max_waiting_calls.max(1));
         let core = Core::new(settings, random);
-        let task = net::task::Task::new(core, doors, bound, (bounds, tls), resolver, clock, order_queue, orders.downgrade(), incoming);
+        let queues = net::task::Queues { orders: order_queue, order_sender: orders.downgrade(), incoming };
+        let task = net::task::Task::new(core, doors, bound, (bounds, tls), resolver, clock, queues);
         tokio::spawn(task.run());
         Ok((Self { orders, local, secret, next_leg: Arc::new(AtomicU64::new(1)) }, calls))
     }

@@ -97,7 +97,7 @@ pub struct Trunks {
     /// Who we are to the carriers that ask.
     logins: Arc<RwLock<HashMap<TrunkId, Login>>>,
     /// The carriers that prove who they are, by their names with us.
-    digests: Arc<RwLock<HashMap<String, (TrunkId, HashMap<Algorithm, Secret>)>>>,
+    digests: Arc<RwLock<Digests>>,
     /// How the registrations stand.
     registrations: Arc<RwLock<HashMap<TrunkId, RegistrationState>>>,
     clock: Clock,
@@ -109,6 +109,9 @@ struct Usage {
     second_began: Moment,
     begun_this_second: u32,
 }
+
+/// By the name a carrier proves itself with: which trunk it is, and the hash of its password for each algorithm.
+type Digests = HashMap<String, (TrunkId, HashMap<Algorithm, Secret>)>;
 
 /// A call's place on a trunk; given back when dropped.
 #[derive(Debug)]

@@ -19,6 +19,7 @@ pub const MOST_ENTRIES: usize = 256;
 /// Everything about a trunk but its name, switch and priority.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own to the operator")]
 pub struct Settings {
     /// Addresses calls may come from: `192.0.2.7`, `192.0.2.0/24`, `2001:db8::/32`, `192.0.2.7:5070`.
     pub addresses: Vec<Source>,

@@ -84,16 +84,13 @@ pub async fn delete(connection: &mut AnyConnection, id: TrunkId) -> Result<bool,
 
 /// Keeps a sealed secret of a trunk, or forgets it.
 pub async fn set_secret(connection: &mut AnyConnection, id: TrunkId, kind: SecretKind, sealed: Option<&str>) -> Result<(), TrunkError> {
-    match sealed {
-        Some(sealed) => {
-            let keep = "insert into trunk_secret (trunk_id, kind, sealed) values ($1, $2, $3) \
-                        on conflict (trunk_id, kind) do update set sealed = excluded.sealed";
-            sqlx::query(keep).bind(id.to_string()).bind(kind.as_str()).bind(sealed).execute(connection).await?;
-        }
-        None => {
-            let forget = "delete from trunk_secret where trunk_id = $1 and kind = $2";
-            sqlx::query(forget).bind(id.to_string()).bind(kind.as_str()).execute(connection).await?;
-        }
+    if let Some(sealed) = sealed {
+        let keep = "insert into trunk_secret (trunk_id, kind, sealed) values ($1, $2, $3) \
+                    on conflict (trunk_id, kind) do update set sealed = excluded.sealed";
+        sqlx::query(keep).bind(id.to_string()).bind(kind.as_str()).bind(sealed).execute(connection).await?;
+    } else {
+        let forget = "delete from trunk_secret where trunk_id = $1 and kind = $2";
+        sqlx::query(forget).bind(id.to_string()).bind(kind.as_str()).execute(connection).await?;
     }
     Ok(())
 }

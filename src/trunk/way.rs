@@ -49,7 +49,7 @@ pub async fn find(settings: &Settings, resolver: &Resolver) -> (Vec<Way>, Vec<St
 }
 
 /// The order in which one call tries the addresses: those that failed lately come last.
-pub fn order(ways: &[Way], failed: &HashMap<SocketAddr, Moment>, now: Moment, random: &Random) -> Vec<Hop> {
+pub(super) fn order(ways: &[Way], failed: &HashMap<SocketAddr, Moment>, now: Moment, random: &Random) -> Vec<Hop> {
     let steps = ways.iter().map(|way| way.step).collect::<Vec<_>>();
     let mut hops = in_order(&steps, random);
     hops.sort_by_key(|hop| failed.get(&hop.address).is_some_and(|at| now.since(*at) < AVOID));
@@ -58,7 +58,7 @@ pub fn order(ways: &[Way], failed: &HashMap<SocketAddr, Moment>, now: Moment, ra
 }
 
 /// Remembers that an address did not answer, or that it does.
-pub fn note(failed: &mut HashMap<SocketAddr, Moment>, address: SocketAddr, worked: bool, now: Moment) {
+pub(super) fn note(failed: &mut HashMap<SocketAddr, Moment>, address: SocketAddr, worked: bool, now: Moment) {
     if worked {
         failed.remove(&address);
         return;

@@ -59,9 +59,8 @@ fn digits_of(raw: &str) -> Option<String> {
     let mut digits = String::new();
     for character in raw.chars() {
         match character {
-            '+' | '\u{ff0b}' | '-' | '\u{2010}'..='\u{2013}' | '.' | '/' | '(' | ')' => {}
-            // Pauses are no digits: a phone that leaves them out dials what is left.
-            ',' | ';' | 'p' | 'P' | 'w' | 'W' => {}
+            // Pauses are no digits either: a phone that leaves them out dials what is left.
+            '+' | '\u{ff0b}' | '-' | '\u{2010}'..='\u{2013}' | '.' | '/' | '(' | ')' | ',' | ';' | 'p' | 'P' | 'w' | 'W' => {}
             blank if blank.is_whitespace() => {}
             _ => digits.push(decimal_digit(character)?),
         }

@@ -21,7 +21,7 @@ fn coded() -> Plan {
 /// A call that we answer to speak with.
 async fn dials(board: &Switchboard, from: &str, sound: &mut Sound) -> Party {
     let headers = if from == WITHHELD { vec![Header::new("Privacy", "id")] } else { vec![] };
-    let mut caller = board.origin.brings(board.sip, from, ACCESS, sound.described(""), headers).await;
+    let mut caller = board.origin.brings(board.sip, from, ACCESS, Some(sound.described("")), headers).await;
     let answer = caller.is_answered().await;
     assert!(answer.contains("RTP/AVP 8 101\r\n"), "{answer}");
     sound.towards(&answer);
@@ -64,7 +64,7 @@ async fn a_withheld_caller_gets_through_by_a_code() {
     let offer = text(called.invite().body.as_ref()).to_owned();
     assert!(offer.contains("RTP/AVP 8 101\r\n"), "B is asked for what A speaks: {offer}");
     b.towards(&offer);
-    called.answers_with(b.described("")).await;
+    called.answers_with(Some(b.described(""))).await;
     assert!(matches!(called.hears().await, LegEvent::Acked { .. }));
     a.forgets();
     b.hums(440.0, 10).await;
@@ -169,7 +169,7 @@ async fn where_no_code_is_taken_a_withheld_caller_is_refused_as_before() {
     let board = Switchboard::planned(Plan { modes: vec![Mode::Pinless], ..coded() }).await;
     let a = Sound::new(1).await;
     let headers = vec![Header::new("Privacy", "id")];
-    let mut caller = board.origin.brings(board.sip, WITHHELD, ACCESS, a.described(""), headers).await;
+    let mut caller = board.origin.brings(board.sip, WITHHELD, ACCESS, Some(a.described("")), headers).await;
     assert_eq!(caller.is_refused().await, 403);
     assert_eq!(board.record().await.cause.code(), "caller_withheld");
 }

@@ -11,4 +11,5 @@ mod late_offer;
 mod refused;
 mod relay;
 mod restart;
+mod rtpengine;
 mod sessions;

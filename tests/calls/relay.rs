@@ -17,17 +17,17 @@ fn relayed() -> Plan {
 }
 
 /// A call whose both ends have sound.
-async fn talk(board: &Switchboard, a: &mut Sound, b: &mut Sound) -> (Party, Party) {
+pub(super) async fn talk(board: &Switchboard, a: &mut Sound, b: &mut Sound) -> (Party, Party) {
     let mut north = board.carrier("north", 1).await;
     let alice = board.subscriber(ALICE, "5.00").await;
     alice.requests(PRAGUE).await;
-    let mut caller = board.origin.brings(board.sip, ALICE, ACCESS, a.described("a=x-own:kept as it is\r\n"), vec![]).await;
+    let mut caller = board.origin.brings(board.sip, ALICE, ACCESS, Some(a.described("a=x-own:kept as it is\r\n")), vec![]).await;
     let mut called = north.gets_a_call().await;
     let offer = text(called.invite().body.as_ref()).to_owned();
     assert!(offer.contains("a=x-own:kept as it is\r\n"), "{offer}");
     let at = b.towards(&offer);
     assert!(at != a.address() && at.port().is_multiple_of(2), "the relay is in between: {at}");
-    called.answers_with(b.described("")).await;
+    called.answers_with(Some(b.described(""))).await;
     let answer = caller.is_answered().await;
     assert_ne!(a.towards(&answer), b.address());
     assert!(matches!(called.hears().await, LegEvent::Acked { .. }));
@@ -84,11 +84,11 @@ async fn a_call_put_on_hold_keeps_its_ports_and_is_not_taken_for_lost() {
     let (mut a, mut b) = (Sound::new(1).await, Sound::new(2).await);
     let (mut caller, mut called) = talk(&board, &mut a, &mut b).await;
     let at = b.to;
-    caller.asks(InDialog::Reinvite, a.described("a=inactive\r\n")).await;
+    caller.asks(InDialog::Reinvite, Some(a.described("a=inactive\r\n"))).await;
     let LegEvent::Request { id, body, .. } = called.hears().await else { panic!("no re-INVITE") };
     assert!(text(body.as_ref()).contains("a=inactive\r\n"));
     assert_eq!(Some(b.towards(text(body.as_ref()))), at, "the ports stay");
-    called.responds(id, 200, b.described("a=inactive\r\n")).await;
+    called.responds(id, 200, Some(b.described("a=inactive\r\n"))).await;
     assert!(matches!(caller.hears().await, LegEvent::Response { status: 200, .. }));
     board.goes_by(90).await;
     caller.hangs_up().await;

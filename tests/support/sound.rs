@@ -40,16 +40,16 @@ impl Sound {
     }
 
     /// What it says of itself: A-law and telephone events, here, with these lines more.
-    pub fn described(&self, more: &str) -> Option<Body> {
+    pub fn described(&self, more: &str) -> Body {
         let at = self.address();
         let kind = if at.is_ipv4() { "IP4" } else { "IP6" };
-        Some(Body::sdp(format!(
+        Body::sdp(format!(
             "v=0\r\no=- {0} 1 IN {kind} {1}\r\ns=-\r\nc=IN {kind} {1}\r\nt=0 0\r\nm=audio {2} RTP/AVP 8 {EVENTS}\r\n\
              a=rtpmap:{EVENTS} telephone-event/8000\r\n{more}",
             self.ssrc,
             at.ip(),
             at.port()
-        )))
+        ))
     }
 
     /// Sends to where this description wants it.

@@ -214,7 +214,7 @@ impl Running {
             let offer = self.pass(Side::A, offer).await.map_err(|error| self.no_sound(&error))?;
             let Some(setting_up) = &mut self.setting_up else { break };
             let (shown, hosts) = (self.board.config.shown_caller, &self.board.hosts);
-            let invite = outgoing::invite(&trunk, hop, &self.arrived, destination, shown, hosts, offer, setting_up.max_forwards);
+            let invite = outgoing::invite((&trunk, hop), &self.arrived, destination, shown, hosts, offer, setting_up.max_forwards);
             if !self.attempts.is_empty() {
                 self.relay.left(&self.a).await;
             }

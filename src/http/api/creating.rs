@@ -6,7 +6,7 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{Extension, MatchedPath, Request, State as From};
 use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{IntoResponse, Response};
 
 use crate::fraud::hotlist;
 use crate::http::error::Problem;
@@ -53,5 +53,5 @@ pub(super) async fn once(From(state): From<State>, caller: Option<Extension<Call
         Err(problem) => return problem.into_response(),
     };
     let request = Request::from_parts(parts, Body::from(body));
-    idempotency::once_around(&state, asked, next.run(request)).await.unwrap_or_else(|problem| problem.into_response())
+    idempotency::once_around(&state, asked, next.run(request)).await.unwrap_or_else(IntoResponse::into_response)
 }

@@ -63,7 +63,9 @@ impl Value {
             Self::Number(number) => to.extend(format!("i{number}e").bytes()),
             Self::List(values) => {
                 to.push(b'l');
-                values.iter().for_each(|value| value.encode(to));
+                for value in values {
+                    value.encode(to);
+                }
                 to.push(b'e');
             }
             Self::Dictionary(entries) => {

@@ -98,13 +98,11 @@ fn answer_to(cookie: &str, bytes: &[u8]) -> Option<Value> {
 }
 
 fn judge(at: SocketAddr, answer: Value) -> Result<Value, NgError> {
-    match answer.get("result").and_then(Value::text) {
-        Some("ok" | "pong") => Ok(answer),
-        _ => {
-            let reason = answer.get("error-reason").and_then(Value::text).unwrap_or("nothing that can be understood");
-            Err(NgError::Refused { at, reason: reason.chars().filter(|character| !character.is_control()).take(200).collect() })
-        }
+    if let Some("ok" | "pong") = answer.get("result").and_then(Value::text) {
+        return Ok(answer);
     }
+    let reason = answer.get("error-reason").and_then(Value::text).unwrap_or("nothing that can be understood");
+    Err(NgError::Refused { at, reason: reason.chars().filter(|character| !character.is_control()).take(200).collect() })
 }
 
 #[cfg(test)]

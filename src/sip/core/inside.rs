@@ -53,7 +53,7 @@ impl Core {
         match request.method() {
             Method::Bye => self.bye_request(id, leg, socket, source, request, early),
             Method::Update if request.body().is_empty() && matches!(leg.stage, Stage::Up) => {
-                self.sign_of_theirs(leg, socket, source, request)
+                self.sign_of_theirs(leg, socket, source, request);
             }
             Method::Invite => self.their_request(id, leg, (socket, source), request, InDialog::Reinvite, place),
             Method::Update => self.their_request(id, leg, (socket, source), request, InDialog::Update, place),

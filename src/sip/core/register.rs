@@ -109,7 +109,7 @@ impl Core {
         let mut request = Request::new(&Method::Register, &registrar)
             .header(Name::Via, via.as_str())
             .header(Name::MaxForwards, 70_u32)
-            .header(Name::From, &party.with_tag(&Tag::new(tag_text(one.tag))))
+            .header(Name::From, party.with_tag(&Tag::new(tag_text(one.tag))))
             .header(Name::To, &party)
             .header(Name::CallId, one.call_id.as_str())
             .header(Name::CSeq, CSeq { number: one.cseq, method: Method::Register })

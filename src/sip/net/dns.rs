@@ -40,7 +40,7 @@ impl System {
             (options.timeout, options.attempts, options.cache_size) = (TIMEOUT, ATTEMPTS, 0);
             builder.with_options(options)
         });
-        Self(resolver.and_then(|builder| builder.build()).map_err(|error| error.to_string()))
+        Self(resolver.and_then(hickory_resolver::ResolverBuilder::build).map_err(|error| error.to_string()))
     }
 
     /// Records of one kind; none if the DNS says so.

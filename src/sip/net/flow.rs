@@ -37,7 +37,7 @@ pub struct NotTaken;
 /// All connections of an endpoint.
 pub struct Flows {
     bounds: Bounds,
-    flows: HashMap<FlowId, Flow>,
+    open: HashMap<FlowId, Flow>,
     /// By the far end, and by where it says it listens.
     by_peer: HashMap<(usize, SocketAddr), FlowId>,
     by_source: HashMap<IpAddr, usize>,
@@ -76,7 +76,7 @@ impl Flows {
         let (sender, news) = mpsc::channel(NEWS);
         Self {
             bounds,
-            flows: HashMap::new(),
+            open: HashMap::new(),
             by_peer: HashMap::new(),
             by_source: HashMap::new(),
             next: 0,
@@ -113,12 +113,12 @@ impl Flows {
 
     /// Whether there is room for one more from there, who is a stranger.
     pub fn has_room_for(&self, source: IpAddr) -> bool {
-        self.flows.len() < self.bounds.most / 2 && self.by_source.get(&source).is_none_or(|count| *count < self.bounds.most_of_one)
+        self.open.len() < self.bounds.most / 2 && self.by_source.get(&source).is_none_or(|count| *count < self.bounds.most_of_one)
     }
 
     /// Whether there is room for one more at all.
     pub fn has_room(&self) -> bool {
-        self.flows.len() < self.bounds.most
+        self.open.len() < self.bounds.most
     }
 
     /// Keeps a connection that somebody has made to us.
@@ -169,7 +169,7 @@ impl Flows {
             }
             None => return Err(NotTaken),
         };
-        let outbox = self.flows.get(&flow).and_then(|flow| flow.outbox.as_ref()).ok_or(NotTaken)?;
+        let outbox = self.open.get(&flow).and_then(|flow| flow.outbox.as_ref()).ok_or(NotTaken)?;
         let taken = outbox.try_send(parcel);
         taken.map_err(|_| {
             // It does not read what we say: better a new connection than a full one.
@@ -181,7 +181,7 @@ impl Flows {
     /// What is for `listens` goes by this connection from now on.
     pub fn alias(&mut self, socket: usize, source: SocketAddr, listens: SocketAddr) {
         let Some(id) = self.by_peer.get(&(socket, source)).copied() else { return };
-        if let Some(flow) = self.flows.get_mut(&id).filter(|flow| flow.accepted)
+        if let Some(flow) = self.open.get_mut(&id).filter(|flow| flow.accepted)
             && flow.listens.replace(listens) != Some(listens)
         {
             self.by_peer.insert((socket, listens), id);
@@ -190,12 +190,12 @@ impl Flows {
 
     /// Whose connection it is: the socket and the far end.
     pub fn ends(&self, flow: FlowId) -> Option<(usize, SocketAddr)> {
-        self.flows.get(&flow).map(|flow| (flow.socket, flow.peer))
+        self.open.get(&flow).map(|flow| (flow.socket, flow.peer))
     }
 
     /// Nothing more is sent by it; it ends when what waits has gone.
     pub fn forget_outbox(&mut self, id: FlowId) {
-        if let Some(flow) = self.flows.get_mut(&id) {
+        if let Some(flow) = self.open.get_mut(&id) {
             flow.outbox = None;
             let (socket, names) = (flow.socket, [Some(flow.peer), flow.listens]);
             for name in names.into_iter().flatten() {
@@ -207,7 +207,7 @@ impl Flows {
     /// It is over: the socket it belonged to, and the names it went by.
     pub fn closed(&mut self, id: FlowId) -> Option<(usize, Vec<SocketAddr>)> {
         self.forget_outbox(id);
-        let flow = self.flows.remove(&id)?;
+        let flow = self.open.remove(&id)?;
         if flow.accepted
             && let Some(count) = self.by_source.get_mut(&flow.peer.ip())
         {
@@ -229,7 +229,7 @@ impl Flows {
         self.next += 1;
         let id = FlowId(self.next);
         let (sender, outbox) = mpsc::channel(OUTBOX);
-        self.flows.insert(id, Flow { socket, peer, listens: None, outbox: Some(sender), accepted });
+        self.open.insert(id, Flow { socket, peer, listens: None, outbox: Some(sender), accepted });
         self.by_peer.insert((socket, peer), id);
         if accepted {
             *self.by_source.entry(peer.ip()).or_default() += 1;

@@ -54,6 +54,13 @@ pub(crate) struct Task {
     lookups: JoinSet<(HostPort, Option<SocketAddr>)>,
 }
 
+/// What the task is told, and whom it tells.
+pub(crate) struct Queues {
+    pub orders: mpsc::Receiver<Order>,
+    pub order_sender: mpsc::WeakSender<Order>,
+    pub incoming: mpsc::Sender<Incoming>,
+}
+
 impl Task {
     pub(crate) fn new(
         core: Core,
@@ -62,9 +69,7 @@ impl Task {
         (bounds, tls): (Bounds, Tls),
         resolver: Resolver,
         clock: Clock,
-        orders: mpsc::Receiver<Order>,
-        order_sender: mpsc::WeakSender<Order>,
-        incoming: mpsc::Sender<Incoming>,
+        Queues { orders, order_sender, incoming }: Queues,
     ) -> Self {
         let mut flows = Flows::new(bounds, tls, clock.clone());
         for (place, (_, listener)) in listeners.into_iter().enumerate() {
