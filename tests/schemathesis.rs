@@ -36,6 +36,7 @@ fn settings(key: &str) -> String {
         "hooks = \"hooks.py\"\n\
          [auth.openapi.key]\nbearer = \"{key}\"\n\
          [auth.openapi.session]\napi_key = \"{cookie}\"\n\
+         [checks.negative_data_rejection]\nexpected-statuses = [400, 401, 403, 404, 405, 406, 409, 413, 415, 422, 428, 429, \"5xx\"]\n\
          [checks.positive_data_acceptance]\nexpected-statuses = [\"2xx\", 401, 403, 404, 409, 422, 429]\n\
          [auth.openapi.csrf]\napi_key = \"{CSRF}\"\n"
     )

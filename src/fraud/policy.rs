@@ -185,8 +185,8 @@ impl Policy {
             ("signs.short_calls", signs.short_calls),
             ("signs.refusals", signs.refusals),
         ];
-        if let Some((field, _)) = counts.into_iter().find(|(_, count)| *count > MOST_COUNTED) {
-            return Err((field, format!("Write 1 to {MOST_COUNTED}, or 0 not to look for it.")));
+        if let Some((field, _)) = counts.into_iter().find(|(_, count)| *count == 1 || *count > MOST_COUNTED) {
+            return Err((field, format!("Write 2 to {MOST_COUNTED}, or 0 not to look for it.")));
         }
         if !(1..=LONGEST_WINDOW_SECS).contains(&signs.short_call_secs) {
             return Err(("signs.short_call_secs", format!("Write 1 to {LONGEST_WINDOW_SECS} seconds.")));

@@ -24,7 +24,7 @@ const LEFT: HeaderName = HeaderName::from_static("ratelimit");
 /// What can be asked before anybody is signed in.
 fn open(request: &Request) -> bool {
     let path = request.uri().path();
-    (path == "/session" && request.method() == Method::POST) || path.starts_with("/invitations/")
+    (path == "/session" && ![Method::GET, Method::HEAD, Method::DELETE].contains(request.method())) || path.starts_with("/invitations/")
 }
 
 /// Lets in, or says why not.

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use socket2::SockRef;
 use tokio::io::ReadBuf;
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot};
@@ -205,6 +206,12 @@ impl Session {
     }
 }
 
+/// Sends at once; what the network does not take is lost, as on the network. Not by way of the runtime: to that, a socket just made is not
+/// writable yet, and the first packet of what we say would be lost.
+fn send(socket: &UdpSocket, bytes: &[u8], target: SocketAddr) {
+    let _ = SockRef::from(socket).send_to(bytes, &target.into());
+}
+
 /// One leg.
 #[derive(Debug)]
 struct Half {
@@ -226,10 +233,10 @@ impl Half {
         Self { sockets, source: Source::default(), described: Described::default(), heard: now, keys: None, player, over: None }
     }
 
-    /// Sends to the far end; what the network does not take at once is lost, as on the network.
+    /// Sends to the far end.
     fn send(&self, bytes: &[u8]) {
         if let Some(target) = self.source.target() {
-            let _ = self.sockets.rtp.try_send_to(bytes, target);
+            send(&self.sockets.rtp, bytes, target);
         }
     }
 
@@ -279,7 +286,7 @@ impl Half {
         let (socket, target) =
             if self.described.mux { (&self.sockets.rtp, self.source.target()) } else { (&self.sockets.rtcp, self.source.target_rtcp()) };
         if let Some(target) = target {
-            let _ = socket.try_send_to(bytes, target);
+            send(socket, bytes, target);
         }
     }
 }
@@ -401,7 +408,7 @@ impl Call {
             let target = source.target();
             let over = player.tick(now, |packet| {
                 if let Some(target) = target {
-                    let _ = sockets.rtp.try_send_to(packet, target);
+                    send(&sockets.rtp, packet, target);
                 }
             });
             if over {

@@ -103,6 +103,8 @@ struct Party {
     to_acknowledge: HashMap<(String, u32, String), (u16, String)>,
     /// Dialogs we have said BYE to: Call-ID, our tag, their tag.
     parted: HashSet<(String, String, String)>,
+    /// Those of them whose BYE was answered with a challenge: it may be said once more, with credentials (RFC 3261 §22.2).
+    challenged: HashSet<(String, String, String)>,
 }
 
 /// Everything wrong with what `audited` sent, one sentence each; nothing if all is well.
@@ -197,7 +199,9 @@ fn asks(party: &mut Party, seen: &Seen, bytes: &[u8], fault: &mut dyn FnMut(&str
             if party.sent.keys().any(|(used, _)| *used == branch) {
                 fault("a branch used before");
             }
-            if !theirs.is_empty() && party.parted.contains(&(call_id.clone(), ours.clone(), theirs.clone())) {
+            let dialog = (call_id.clone(), ours.clone(), theirs.clone());
+            let is_said_again = method == "BYE" && party.challenged.remove(&dialog);
+            if !theirs.is_empty() && party.parted.contains(&dialog) && !is_said_again {
                 fault("a request after BYE");
             }
             let numbers = party.latest.entry((call_id.clone(), ours.clone())).or_default();
@@ -257,6 +261,9 @@ fn hears(party: &mut Party, seen: &Seen) {
         party.heard.insert((seen.branch(), method));
         return;
     };
+    if method == "BYE" && matches!(status, 401 | 407) {
+        party.challenged.insert((seen.call_id(), seen.param("from", "tag"), seen.param("to", "tag")));
+    }
     // RFC 3261 §17.1.1.2: after the seventh there is only half a second before timer B; what comes then may find nobody to acknowledge it.
     if method == "INVITE" && party.unanswered.get(&seen.branch()).is_none_or(|&sent| sent < MOST_INVITES) {
         party.unanswered.remove(&seen.branch());

@@ -172,7 +172,7 @@ impl Party {
                 LegEvent::HungUp { reason, .. } | LegEvent::Cancelled { reason } => {
                     return reason.map(|reason| format!("{};{} {}", reason.protocol, reason.cause, reason.text)).unwrap_or_default();
                 }
-                LegEvent::Acked { .. } | LegEvent::Progress { .. } => {}
+                LegEvent::Acked { .. } | LegEvent::RequestAcked { .. } | LegEvent::Progress { .. } => {}
                 event => panic!("no hang-up but {event:?}"),
             }
         }

@@ -3,12 +3,16 @@
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
+use super::eventually;
 use super::folder::Folder;
 use super::traffic::children;
 
 /// Who PostgreSQL runs as when the tests run as root, whom it refuses.
 const SERVER_USER: &str = "postgres";
+/// What it may take to read its settings again.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A server on a free port, with an empty database `books`.
 pub struct Cluster {
@@ -68,6 +72,16 @@ impl Cluster {
     pub fn only_reads(&self, only: bool) {
         self.tells("postgres", &format!("alter system set default_transaction_read_only = {only}"));
         self.tells("postgres", "select pg_reload_conf()");
+        // Every process is told before the next one is started: who is new then, sees what all the others see.
+        let told = eventually(PATIENCE, || (self.is_read_only() == only).then_some(()));
+        assert!(told.is_some(), "the server does not take its new settings");
+    }
+
+    fn is_read_only(&self) -> bool {
+        let shown = self.connected("postgres", async |mut connection| {
+            sqlx::query_scalar::<_, String>("show default_transaction_read_only").fetch_one(&mut connection).await
+        });
+        shown.expect("the server answers") == "on"
     }
 
     fn signal(&self, signal: &str) {
@@ -81,15 +95,18 @@ impl Cluster {
     }
 
     fn tells(&self, database: &str, statement: &str) {
-        use sqlx::Connection as _;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let url = format!("postgres://callthrough@{}/{database}", self.address);
-        runtime.block_on(async {
-            let mut connection = sqlx::PgConnection::connect(&url).await.expect("the server answers");
+        self.connected(database, async |mut connection| {
             // Whoever may only read may still say so.
             sqlx::raw_sql("set default_transaction_read_only = off").execute(&mut connection).await.expect("a setting");
             sqlx::raw_sql(sqlx::AssertSqlSafe(statement.to_owned())).execute(&mut connection).await.expect("it is done");
         });
+    }
+
+    fn connected<T>(&self, database: &str, with: impl AsyncFnOnce(sqlx::PgConnection) -> T) -> T {
+        use sqlx::Connection as _;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let url = format!("postgres://callthrough@{}/{database}", self.address);
+        runtime.block_on(async { with(sqlx::PgConnection::connect(&url).await.expect("the server answers")).await })
     }
 
     fn run(&self, program: &str, arguments: &[&str]) {
