@@ -181,8 +181,9 @@ pub async fn list(
 pub async fn find(connection: &mut AnyConnection, tenant: TenantId, name: &str) -> Result<Option<Subscriber>, sqlx::Error> {
     let Some(folded) = fold_identity(name) else { return Ok(None) };
     let rows = sqlx::query(
-        "select s.* from subscriber s where s.tenant_id = $2 and s.id in (select subscriber_id from identity \
-         where tenant_id = $2 and name = $1 union select subscriber_id from subscriber_number where number = $1) limit 2",
+        "select s.* from (select subscriber_id as id from identity where tenant_id = $2 and name = $1 \
+         union select subscriber_id from subscriber_number where number = $1) named cross join subscriber s \
+         where s.id = named.id and s.tenant_id = $2 limit 2",
     )
     .bind(folded)
     .bind(tenant.to_string())
@@ -191,12 +192,13 @@ pub async fn find(connection: &mut AnyConnection, tenant: TenantId, name: &str) 
     if let [row] = rows.as_slice() { subscriber(row).map(Some) } else { Ok(None) }
 }
 
-/// Who is called `$1`, or by the number `$2`, at the door of the enabled tenant of the slug `$3`.
+/// Who is called `$1`, or by the number `$2`, at the door of the enabled tenant of the slug `$3`. From the names to the subscribers: the
+/// other way round each subscriber of the tenant would be looked at.
 macro_rules! called {
     () => {
-        "(select s.* from tenant t join subscriber s on s.tenant_id = t.id where t.slug = $3 and t.enabled = 1 and s.id in \
-         (select subscriber_id from identity i where i.tenant_id = t.id and i.name = $1 \
-          union select subscriber_id from subscriber_number where number = $2)) s"
+        "(select s.* from (select i.subscriber_id as id from tenant d join identity i on i.tenant_id = d.id where d.slug = $3 and i.name = $1 \
+          union select subscriber_id from subscriber_number where number = $2) named cross join subscriber s cross join tenant t \
+          where s.id = named.id and t.id = s.tenant_id and t.slug = $3 and t.enabled = 1) s"
     };
 }
 
