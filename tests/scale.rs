@@ -104,7 +104,7 @@ const LISTS: [&str; 22] = [
 ];
 
 /// The pages with lists.
-const PAGES: [&str; 20] = [
+const PAGES: [&str; 22] = [
     "/admin",
     "/admin?span=30d",
     "/admin/subscribers",
@@ -125,6 +125,8 @@ const PAGES: [&str; 20] = [
     "/admin/keys",
     "/admin/audit",
     "/admin/accounts",
+    "/admin/holds",
+    "/admin/transfers",
 ];
 
 #[test]

@@ -1,6 +1,6 @@
 //! Prices going in by the page: the dry run names the broken lines, and nothing changes until it is applied.
 
-use super::reader::{Reader, well_formed};
+use super::reader::{Reader, found, well_formed};
 
 #[tokio::test]
 async fn a_file_is_looked_at_and_then_applied() {
@@ -35,4 +35,18 @@ async fn a_file_is_looked_at_and_then_applied() {
     assert!(owner.get(&deck).await.text.contains("Save as CSV"));
     let sheet = owner.get(&format!("{deck}/export")).await;
     assert!(sheet.status == 200 && sheet.text.contains("North America"), "{}", sheet.text);
+
+    // The first prices again, from a day to come.
+    let looked = owner.uploads(&deck, "Code,Name,Price\n1,North America,0.03\n", "0").await;
+    let import = looked.header("location").split('?').next().unwrap().to_owned();
+    assert_eq!(owner.sends(&import, &format!("{import}/apply"), &[]).await.status, 303);
+    let shown = owner.get(&deck).await.text;
+    let ask = format!("{deck}/{}", found(&shown, "roll-back?version_id=dver_"));
+    let back = format!("{deck}/roll-back");
+    well_formed(&ask, &owner.get(&ask).await.text);
+    let refused = owner.sends(&ask, &back, &[("effective_from", "soon")]).await;
+    assert!(refused.status == 400 && refused.text.contains("role=\"alert\""), "{}", refused.text);
+    let done = owner.sends(&ask, &back, &[("effective_from", "2031-05-06T07:08")]).await;
+    assert_eq!(done.status, 303, "{}", done.text);
+    assert!(owner.get(&deck).await.text.contains("2031-05-06"));
 }

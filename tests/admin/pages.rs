@@ -10,6 +10,13 @@ async fn every_page_answers_an_owner() {
     let topped =
         owner.sends(&format!("{account}/top-up"), &format!("{account}/top-up"), &[("amount", "5"), ("payment", "receipt 1")]).await;
     assert_eq!(topped.status, 303, "{}", topped.text);
+    let other = owner.account_of(&owner.adds_a_subscriber("Bob", "+420601123457").await).await;
+    let transfer = [("to_account_id", other.rsplit('/').next().unwrap()), ("amount", "1.50"), ("reason", "shared")];
+    let moved = owner.sends(&format!("{account}/transfer"), &format!("{account}/transfer"), &transfer).await;
+    assert_eq!(moved.status, 303, "{}", moved.text);
+    let transfer = format!("/admin/transfers/{}", found(&owner.get("/admin/transfers").await.text, "/transfers/xfer_"));
+    let shown = owner.get(&transfer).await.text;
+    assert!(shown.contains(&other) && shown.contains("1.50") && shown.contains("shared"), "{shown}");
     let person = found(&owner.get("/admin/people").await.text, "/people/pers_");
     let paths = [
         "/admin".to_owned(),
@@ -54,6 +61,10 @@ async fn every_page_answers_an_owner() {
         "/admin/hotlists".to_owned(),
         "/admin/hotlists/new".to_owned(),
         "/admin/exchange-rates".to_owned(),
+        "/admin/holds".to_owned(),
+        format!("/admin/holds?account_id={}", account.rsplit('/').next().unwrap()),
+        "/admin/transfers".to_owned(),
+        transfer,
     ];
     for path in &paths {
         let page = owner.get(path).await;

@@ -72,7 +72,7 @@ async fn list(desk: Desk, Query(asked): Query<BTreeMap<String, String>>) -> Resu
     };
     let actions = html! { @if desk.may(Scope::Money) {
         a.button.primary href="/admin/accounts/new" { (t("Open an account")) }
-    } a.button href="/admin/transfers" { (t("Transfers")) } a.button href="/admin/statements" { (t("Months")) } };
+    } a.button href="/admin/transfers" { (t("Transfers")) } a.button href="/admin/holds" { (t("Open holds")) } a.button href="/admin/statements" { (t("Months")) } };
     Ok(Page::new(&desk, Section::Accounts, t("Accounts")).actions(actions).show(body))
 }
 

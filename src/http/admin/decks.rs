@@ -33,7 +33,7 @@ pub(super) fn router() -> Router<House> {
         .route("/admin/decks/{deck_id}", get(one))
         .route("/admin/decks/{deck_id}/import", post(upload::import).layer(DefaultBodyLimit::disable()))
         .route("/admin/decks/{deck_id}/export", get(export))
-        .route("/admin/decks/{deck_id}/roll-back", post(roll_back))
+        .route("/admin/decks/{deck_id}/roll-back", get(ask_back).post(roll_back))
         .route("/admin/imports/{import_id}", get(held))
         .route("/admin/imports/{import_id}/apply", post(apply))
         .route("/admin/imports/{import_id}/discard", post(discard))
@@ -108,20 +108,13 @@ pub(super) async fn page(desk: &Desk, id: &str, said: &BTreeMap<String, String>,
     let now = deck["versions"].as_array().and_then(|versions| versions.first()).map(|version| version["id"].clone());
     let rows = deck["versions"].as_array().into_iter().flatten().map(|version| {
         let version_id = version["id"].as_str().unwrap_or_default();
-        let back = || {
-            Form::new(desk, format!("/admin/decks/{id}/roll-back"), t("Roll back to it"))
-                .field(Field::hidden("version_id", version_id))
-                .confirm(t("Make a new version that is the same as this one? It is valid at once."))
-                .inline()
-                .show()
-        };
         vec![
             show::text(&version["number"]),
             show::time(&version["effective_from"]),
             show::time(&version["created_at"]),
             html! { code { (version["fingerprint"].as_str().unwrap_or_default().get(..12).unwrap_or_default()) } },
             html! { a href={ "/admin/decks/" (id) "/export?version_id=" (version_id) } { (t("Save as CSV")) } },
-            html! { @if may && Some(&version["id"]) != now.as_ref() { (back()) } },
+            html! { @if may && Some(&version["id"]) != now.as_ref() { a href={ "/admin/decks/" (id) "/roll-back?version_id=" (version_id) } { (t("Roll back to it")) } } },
         ]
     });
     let versions = Table::new(t("Versions"))
@@ -155,10 +148,43 @@ async fn export(desk: Desk, Path(id): Path<String>, Query(asked): Query<BTreeMap
     desk.download(&format!("/decks/{}/export{}", escaped(&id), query([("version_id", version)]))).await
 }
 
+async fn ask_back(desk: Desk, Path(id): Path<String>, Query(asked): Query<BTreeMap<String, String>>) -> Result<Response, Trouble> {
+    let version = asked.get("version_id").map(String::as_str).unwrap_or_default();
+    back_page(&desk, &id, version, None, None).await
+}
+
+/// Which version, and from when.
+async fn back_page(
+    desk: &Desk,
+    id: &str,
+    version: &str,
+    given: Option<&Submitted>,
+    trouble: Option<&Trouble>,
+) -> Result<Response, Trouble> {
+    let deck = desk.get(&format!("/decks/{}", escaped(id))).await?;
+    let old = deck["versions"].as_array().into_iter().flatten().find(|known| known["id"] == version).unwrap_or(&Value::Null);
+    let form = Form::new(desk, format!("/admin/decks/{id}/roll-back"), t("Roll back"))
+        .again(given, trouble)
+        .with(show::facts([(t("Version"), show::text(&old["number"])), (t("Was valid from"), show::time(&old["effective_from"]))]))
+        .field(Field::hidden("version_id", version))
+        .field(Field::input("datetime-local", "effective_from", t("Valid from")).hint(t("In UTC. Empty: at once.")))
+        .confirm(t("Make a new version that is the same as this one?"));
+    let name = deck["name"].as_str().unwrap_or_default();
+    let page = Page::new(desk, Section::Decks, t("Roll back to an old version")).under(format!("/admin/decks/{id}"), name);
+    let lead = t("The prices of the old version become a new one. Nothing that was charged changes.");
+    let body = html! { section.card { (form.show()) } };
+    Ok(page.lead(lead).show_as(trouble.map_or(StatusCode::OK, |trouble| trouble.status), body))
+}
+
 async fn roll_back(desk: Desk, Path(id): Path<String>, form: Submitted) -> Result<Response, Trouble> {
-    let body = json!({ "version_id": form.text("version_id") });
-    desk.send(Method::POST, &format!("/decks/{}/roll_back", escaped(&id)), &body, None).await?;
-    Ok(done(&format!("/admin/decks/{id}"), t("Rolled back: the old prices are a new version.")))
+    let mut body = json!({ "version_id": form.text("version_id") });
+    if let Some(at) = moment(&form) {
+        body["effective_from"] = json!(at);
+    }
+    match desk.send(Method::POST, &format!("/decks/{}/roll_back", escaped(&id)), &body, None).await {
+        Ok(_) => Ok(done(&format!("/admin/decks/{id}"), t("Rolled back: the old prices are a new version."))),
+        Err(trouble) => back_page(&desk, &id, form.text("version_id"), Some(&form), Some(&trouble)).await,
+    }
 }
 
 /// The lists of an import, as the API names them, in the order of how much they matter.
@@ -321,7 +347,7 @@ fn changes(rows: &Value) -> Markup {
 }
 
 /// A moment as browsers write it, in UTC.
-fn moment(form: &Submitted) -> Option<String> {
+pub(super) fn moment(form: &Submitted) -> Option<String> {
     form.get("effective_from").map(|at| if at.len() == 16 { format!("{at}:00Z") } else { format!("{at}Z") })
 }
 

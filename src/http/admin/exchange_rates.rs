@@ -7,6 +7,7 @@ use axum::routing::get;
 use maud::html;
 use serde_json::json;
 
+use super::decks::moment;
 use super::desk::{Desk, Trouble};
 use super::form::{Field, Form, Submitted};
 use super::layout::{Page, Section};
@@ -59,8 +60,8 @@ async fn add(desk: Desk, form: Submitted) -> Result<Response, Trouble> {
         "to": form.text("to").to_uppercase(),
         "rate": form.text("rate").replace(',', "."),
     });
-    if let Some(at) = form.get("effective_from") {
-        body["effective_from"] = json!(if at.len() == 16 { format!("{at}:00Z") } else { format!("{at}Z") });
+    if let Some(at) = moment(&form) {
+        body["effective_from"] = json!(at);
     }
     match desk.send(Method::POST, "/fx-rates", &body, None).await {
         Ok(_) => Ok(done("/admin/exchange-rates", t("The rate is added."))),

@@ -24,6 +24,7 @@ mod correct;
 mod decks;
 mod exchange_rates;
 mod explain;
+mod holds;
 mod hotlists;
 mod keys;
 mod ladder;
@@ -105,6 +106,7 @@ fn books() -> Router<House> {
     Router::new()
         .merge(accounts::router())
         .merge(approvals::router())
+        .merge(holds::router())
         .merge(subscriber::router())
         .merge(subscribers::router())
         .merge(statements::router())

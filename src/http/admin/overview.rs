@@ -53,7 +53,7 @@ fn figures(now: &Value) -> Markup {
     html! {
         div.figures {
             (show::figure(t("Live calls"), html! { a href="/admin/calls" { (count(&live["connected"]) + count(&live["setting_up"])) } }, html! { (count(&live["setting_up"])) " " (t("not answered yet")) }))
-            (show::figure(t("Balance at risk"), amounts(&now["held"]), html! { (count(&now["open_holds"])) " " (t("open holds")) }))
+            (show::figure(t("Balance at risk"), amounts(&now["held"]), html! { a href="/admin/holds" { (count(&now["open_holds"])) " " (t("open holds")) } }))
             (show::figure(t("Calls in 24 hours"), html! { (count(&last["calls"])) }, before_was(html! { (count(&before["calls"])) })))
             (show::figure(t("Minutes in 24 hours"), html! { (minutes(last)) }, before_was(html! { (minutes(before)) })))
             (show::figure(t("Spend in 24 hours"), amounts(&last["spend"]), before_was(amounts(&before["spend"]))))

@@ -7,12 +7,12 @@ use axum::extract::{Path, Query};
 use axum::http::Method;
 use axum::response::Response;
 use axum::routing::get;
-use maud::html;
+use maud::{Markup, html};
 use serde_json::{Value, json};
 
 use super::House;
 use super::accounts::{account, currency, money_page};
-use super::desk::{Desk, Trouble, query};
+use super::desk::{Desk, Trouble, escaped, query};
 use super::form::{Field, Form, Submitted};
 use super::layout::{Page, Section};
 use super::session::done;
@@ -21,7 +21,33 @@ use super::table::{Table, pages};
 use super::text::t;
 
 pub(super) fn router() -> Router<House> {
-    Router::new().route("/admin/accounts/{account_id}/transfer", get(ask).post(transfer)).route("/admin/transfers", get(list))
+    Router::new()
+        .route("/admin/accounts/{account_id}/transfer", get(ask).post(transfer))
+        .route("/admin/transfers", get(list))
+        .route("/admin/transfers/{transfer_id}", get(one))
+}
+
+/// One of the two accounts of a transfer.
+fn end(transfer: &Value, name: &str) -> Markup {
+    let id = transfer[name].as_str().unwrap_or_default();
+    html! { a href={ "/admin/accounts/" (id) } { code.id { (id) } } }
+}
+
+async fn one(desk: Desk, Path(id): Path<String>) -> Result<Response, Trouble> {
+    let transfer = desk.get(&format!("/transfers/{}", escaped(&id))).await?;
+    let facts = show::facts([
+        (t("When"), show::time(&transfer["at"])),
+        (t("From account"), end(&transfer, "from_account_id")),
+        (t("To account"), end(&transfer, "to_account_id")),
+        (t("Amount"), show::money(&transfer["amount"])),
+        (t("Reason"), show::text(&transfer["reason"])),
+        (t("By"), show::text(&transfer["by"])),
+        (t("Entry that took it"), show::id(&transfer["out_posting_id"])),
+        (t("Entry that brought it"), show::id(&transfer["in_posting_id"])),
+        (t("Id"), show::id(&transfer["id"])),
+    ]);
+    let page = Page::new(&desk, Section::Accounts, t("A transfer")).under("/admin/transfers", t("Transfers"));
+    Ok(page.show(html! { section.card { (facts) } }))
 }
 
 async fn list(desk: Desk, Query(asked): Query<BTreeMap<String, String>>) -> Result<Response, Trouble> {
@@ -29,14 +55,10 @@ async fn list(desk: Desk, Query(asked): Query<BTreeMap<String, String>>) -> Resu
     let kept = [("account_id", said("account_id")), ("after", said("after"))];
     let found = desk.get(&format!("/transfers{}", query(kept))).await?;
     let rows = found["items"].as_array().into_iter().flatten().map(|transfer| {
-        let account = |name: &str| {
-            let id = transfer[name].as_str().unwrap_or_default();
-            html! { a href={ "/admin/accounts/" (id) } { code.id { (id) } } }
-        };
         vec![
-            show::time(&transfer["at"]),
-            account("from_account_id"),
-            account("to_account_id"),
+            html! { a href={ "/admin/transfers/" (transfer["id"].as_str().unwrap_or_default()) } { (show::time(&transfer["at"])) } },
+            end(transfer, "from_account_id"),
+            end(transfer, "to_account_id"),
             show::money(&transfer["amount"]),
             show::note(&transfer["reason"]),
             show::note(&transfer["by"]),
