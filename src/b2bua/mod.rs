@@ -13,6 +13,7 @@ mod guess;
 mod handle;
 mod incoming;
 mod outgoing;
+mod ping;
 mod recovery;
 mod register;
 mod relay;
@@ -106,8 +107,12 @@ pub async fn start(wiring: Wiring) -> Handle {
 
 async fn take_calls(board: Arc<Board>, mut incoming: mpsc::Receiver<Incoming>) {
     recovery::recover(&board, &mut incoming).await;
-    let watching =
-        [tokio::spawn(beat(board.clone())), tokio::spawn(recovery::sweep(board.clone())), tokio::spawn(register::keep(board.clone()))];
+    let watching = [
+        tokio::spawn(beat(board.clone())),
+        tokio::spawn(recovery::sweep(board.clone())),
+        tokio::spawn(register::keep(board.clone())),
+        tokio::spawn(ping::keep(board.clone())),
+    ];
     while let Some(call) = incoming.recv().await {
         take_call(&board, call, None).await;
     }

@@ -5,11 +5,14 @@ mod caller;
 mod inside;
 pub mod login;
 mod outside;
+mod ping;
 mod register;
 mod reliable;
 mod session;
 mod transactions;
 mod words;
+
+pub use ping::{Ping, PingState};
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -52,6 +55,8 @@ pub enum Input {
     Bye(Box<StoredDialog>),
     /// From now on these registrations are kept, and no others.
     Registrations(Vec<Registration>),
+    /// From now on these addresses are asked whether they live, and no others.
+    Pings(Vec<Ping>),
     /// From now on these are the trunks.
     Sources(Arc<dyn SourcePolicy>),
     /// What this transaction sent could not leave.
@@ -201,6 +206,7 @@ enum Alarm {
     Transaction(TransactionId, Letter),
     Leg(LegId, LegAlarm),
     Register(TrunkId, u64),
+    Ping(u64),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -252,6 +258,7 @@ pub struct Core {
     gate: Gate,
     next_leg: u64,
     registrants: register::Registrants,
+    pings: ping::Pings,
     verifier: Verifier,
     ended: Vec<(User, TransactionId)>,
 }
@@ -276,6 +283,7 @@ impl Core {
             proved: HashMap::new(),
             next_leg: 0,
             registrants: register::Registrants::default(),
+            pings: ping::Pings::default(),
             verifier,
             ended: Vec::new(),
         }
@@ -295,6 +303,7 @@ impl Core {
             Input::Bye(stored) => self.bye_stored(&stored),
             Input::Sources(policy) => self.policy = Some(policy),
             Input::Registrations(wanted) => self.register(wanted),
+            Input::Pings(wanted) => self.ping(wanted),
             Input::NotSent(transaction) => self.not_sent(transaction),
             Input::Proved { socket, source, names } => drop(self.proved.insert((socket, source), names)),
             Input::Closed { socket, source } => self.closed(socket, source),
@@ -361,6 +370,7 @@ impl Core {
         match alarm {
             Alarm::Transaction(id, letter) => self.transaction_alarm(id, letter),
             Alarm::Register(trunk, serial) => self.register_alarm(trunk, serial),
+            Alarm::Ping(number) => self.ping_alarm(number),
             Alarm::Leg(id, alarm) => {
                 self.with_leg(id, |core, leg| match alarm {
                     LegAlarm::Repeat(cseq) => core.repeat_answer(id, leg, cseq, true),

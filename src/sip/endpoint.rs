@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 pub use super::core::Tables;
-use super::core::{Core, Local, Settings};
+use super::core::{Core, Local, Ping, PingState, Settings};
 use super::dialog::refresh::MIN_SE;
 use super::digest::Algorithm;
 use super::leg::{Command, EVENT_QUEUE, Hop, Incoming, Leg, LegId, OutgoingInvite, StoredDialog, Told};
@@ -223,6 +223,10 @@ pub(crate) enum Order {
     Registrations(Vec<Registration>),
     /// How do they stand?
     Registered(oneshot::Sender<Vec<(TrunkId, RegistrationState)>>),
+    /// These addresses are asked whether they live.
+    Pings(Vec<Ping>),
+    /// How do they do?
+    Pinged(oneshot::Sender<Vec<(Hop, PingState)>>),
     /// How full are the tables?
     Tables(oneshot::Sender<Tables>),
 }
@@ -340,6 +344,18 @@ impl Endpoint {
     pub async fn registrations(&self) -> Vec<(TrunkId, RegistrationState)> {
         let (answer, told) = oneshot::channel();
         self.order(Order::Registered(answer)).await;
+        told.await.unwrap_or_default()
+    }
+
+    /// Asks these addresses from now on, and no others, whether they live.
+    pub async fn ping(&self, wanted: Vec<Ping>) {
+        self.order(Order::Pings(wanted)).await;
+    }
+
+    /// How each of them does.
+    pub async fn pings(&self) -> Vec<(Hop, PingState)> {
+        let (answer, told) = oneshot::channel();
+        self.order(Order::Pinged(answer)).await;
         told.await.unwrap_or_default()
     }
 

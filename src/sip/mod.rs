@@ -17,6 +17,7 @@ pub(crate) mod target;
 pub(crate) mod transaction;
 pub mod transport;
 
+pub use self::core::{Ping, PingState};
 pub use endpoint::{Config, Endpoint, Login, Registration, RegistrationState, Source, SourcePolicy, Strangers, Tables};
 pub use leg::{
     Body, ByWhom, EarlyDialogId, Header, Hop, InDialog, Incoming, Invite, Leg, LegEvent, LegId, OutgoingInvite, Reason, RequestId,

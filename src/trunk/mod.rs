@@ -7,6 +7,7 @@
 
 pub mod normalise;
 mod passport;
+mod pulse;
 pub mod select;
 pub mod settings;
 pub mod store;
@@ -19,10 +20,11 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 pub use normalise::{Arrival, ReadCall, read};
+pub use pulse::AddressHealth;
 pub use settings::{AttestationPolicy, Bare, ExtraHeader, Format, IdentityHeader, Rule, Settings, Source, Target, TrunkTransport};
 pub use store::{SecretKind, TrunkError};
 
-pub use crate::sip::RegistrationState;
+pub use crate::sip::{PingState, RegistrationState};
 
 use tokio::task::JoinSet;
 
@@ -91,6 +93,8 @@ pub struct Trunks {
     ways: Arc<RwLock<HashMap<TrunkId, Arc<[Way]>>>>,
     /// Addresses that did not answer, and when.
     failed: Arc<Mutex<HashMap<SocketAddr, Moment>>>,
+    /// What the addresses say that are asked whether they live.
+    pulses: Arc<RwLock<pulse::Pulses>>,
     resolver: Resolver,
     /// Opens the passwords; there are none until it is given.
     sealer: Arc<OnceLock<Sealer>>,
@@ -138,6 +142,7 @@ impl Trunks {
             usage: Arc::default(),
             ways: Arc::default(),
             failed: Arc::default(),
+            pulses: Arc::default(),
             resolver,
             sealer: Arc::default(),
             logins: Arc::default(),
@@ -304,12 +309,17 @@ impl Trunks {
             let hop = |address| Hop { transport: trunk.settings.transport.demanded().unwrap_or(Transport::Udp), address, by_size: false };
             return trunk.target.map(hop).into_iter().collect();
         };
+        let lost = self.lost();
+        let is_lost = |hop: &Hop| lost.contains(&(hop.transport, hop.address));
         let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        way::order(&ways, &failed, self.clock.now(), &Random::system())
+        way::order(&ways, &failed, is_lost, self.clock.now(), &Random::system())
     }
 
     /// Remembers how one address of a trunk did.
     pub fn report_hop(&self, address: SocketAddr, outcome: Outcome) {
+        if outcome == Outcome::Worked {
+            self.note_worked(address);
+        }
         let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         way::note(&mut failed, address, outcome == Outcome::Worked, self.clock.now());
     }
@@ -364,9 +374,14 @@ impl Trunks {
 
     /// The trunks that may take a call to `destination`, in the order to try them: healthy before lately failed, then by priority.
     pub fn candidates(&self, destination: E164) -> Vec<Arc<Trunk>> {
-        let trunks = self.all();
+        let (trunks, lost) = (self.all(), self.lost_trunks());
         let health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
-        select::order(&trunks, destination, |id| health.get(&id).copied().unwrap_or_default(), self.clock.now())
+        select::order(
+            &trunks,
+            destination,
+            |id| health.get(&id).copied().unwrap_or_default().with_lost(lost.contains(&id)),
+            self.clock.now(),
+        )
     }
 
     /// Remembers how a trunk did.
@@ -403,10 +418,11 @@ impl Trunks {
         usage.get(&trunk).map_or(0, |usage| usage.channels.load(Ordering::SeqCst))
     }
 
-    /// True while the trunk is tried after the others because it failed lately.
+    /// True while the trunk is tried after the others because it failed lately, or none of its addresses answers.
     pub fn penalised(&self, trunk: TrunkId) -> bool {
+        let lost = self.lost_trunks().contains(&trunk);
         let health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
-        health.get(&trunk).is_some_and(|health| health.penalised(self.clock.now()))
+        lost || health.get(&trunk).is_some_and(|health| health.penalised(self.clock.now()))
     }
 }
 

@@ -18,6 +18,7 @@ pub const MOST_CANDIDATES: usize = 8;
 pub struct Health {
     failures: u32,
     until: Moment,
+    lost: bool,
 }
 
 impl Health {
@@ -31,9 +32,15 @@ impl Health {
         self.until = now + doubled.min(PENALTY_MOST);
     }
 
+    /// The same with what its addresses say when they are asked: `lost` if none of them answers.
+    #[must_use]
+    pub fn with_lost(self, lost: bool) -> Self {
+        Self { lost, ..self }
+    }
+
     /// Whether others go first.
     pub fn penalised(self, now: Moment) -> bool {
-        now < self.until
+        self.lost || now < self.until
     }
 }
 

@@ -13,6 +13,8 @@ use crate::types::{Attestation, CallerId, Country, DeckId, E164, Refusal};
 pub const MOST_TARGETS: usize = 8;
 /// Most headers a trunk adds.
 pub const MOST_HEADERS: usize = 16;
+/// The longest time between two questions whether an address lives.
+pub const LONGEST_OPTIONS_SECS: u32 = 3_600;
 /// Most entries in any list of a trunk.
 pub const MOST_ENTRIES: usize = 256;
 
@@ -43,6 +45,8 @@ pub struct Settings {
     pub register: bool,
     /// For how long we ask to be registered.
     pub register_secs: u32,
+    /// How often each of its addresses is asked by OPTIONS whether it lives, in seconds; 0 for never.
+    pub options_secs: u32,
     /// Headers added to every call out, such as one that names the account.
     pub headers: Vec<ExtraHeader>,
     /// The country whose habits national numbers and international prefixes follow.
@@ -91,6 +95,7 @@ impl Default for Settings {
             login_md5: false,
             register: false,
             register_secs: 600,
+            options_secs: 30,
             headers: Vec::new(),
             country: None,
             bare: Bare::default(),
@@ -167,6 +172,9 @@ impl Settings {
         }
         if !(60..=86_400).contains(&self.register_secs) {
             return Err(("register_secs", "Ask for 60 to 86400 seconds.".to_owned()));
+        }
+        if self.options_secs > LONGEST_OPTIONS_SECS {
+            return Err(("options_secs", format!("Ask every 1 to {LONGEST_OPTIONS_SECS} seconds, or 0 for never.")));
         }
         if self.identity.is_empty() {
             return Err(("identity", "Name at least one header, such as from.".to_owned()));
@@ -574,6 +582,8 @@ mod tests {
             let headers = vec![ExtraHeader { name: name.into(), value: value.into() }];
             assert_eq!(Settings { headers, ..Settings::default() }.check().unwrap_err().0, "headers", "{name}");
         }
+        let wrong = Settings { options_secs: LONGEST_OPTIONS_SECS + 1, ..Settings::default() };
+        assert_eq!(wrong.check().unwrap_err().0, "options_secs");
         let wrong = Settings { more_targets: vec!["192.0.2.7".parse().unwrap()], ..Settings::default() };
         assert_eq!(wrong.check().unwrap_err().0, "target");
         let wrong = Settings { format_out: Format::National, ..Settings::default() };

@@ -48,13 +48,24 @@ pub async fn find(settings: &Settings, resolver: &Resolver) -> (Vec<Way>, Vec<St
     (ways, lost)
 }
 
-/// The order in which one call tries the addresses: those that failed lately come last.
-pub(super) fn order(ways: &[Way], failed: &HashMap<SocketAddr, Moment>, now: Moment, random: &Random) -> Vec<Hop> {
+/// The order in which one call tries the addresses: those that failed lately come after the others, those that are lost last.
+pub(super) fn order(
+    ways: &[Way],
+    failed: &HashMap<SocketAddr, Moment>,
+    is_lost: impl Fn(&Hop) -> bool,
+    now: Moment,
+    random: &Random,
+) -> Vec<Hop> {
     let steps = ways.iter().map(|way| way.step).collect::<Vec<_>>();
     let mut hops = in_order(&steps, random);
-    hops.sort_by_key(|hop| failed.get(&hop.address).is_some_and(|at| now.since(*at) < AVOID));
+    hops.sort_by_key(|hop| (is_lost(hop), has_failed(failed, hop.address, now)));
     hops.truncate(MOST_HOPS);
     hops
+}
+
+/// Whether a call found lately that an address does not answer.
+pub(super) fn has_failed(failed: &HashMap<SocketAddr, Moment>, address: SocketAddr, now: Moment) -> bool {
+    failed.get(&address).is_some_and(|at| now.since(*at) < AVOID)
 }
 
 /// Remembers that an address did not answer, or that it does.
@@ -90,7 +101,7 @@ mod tests {
         let (mut failed, random) = (HashMap::new(), Random::seeded(1));
         let at = |secs| Moment::default() + Duration::from_secs(secs);
         let shown = |failed: &HashMap<_, _>, secs| {
-            order(&ways, failed, at(secs), &random).iter().map(|hop| hop.address.to_string()).collect::<Vec<_>>()
+            order(&ways, failed, |_| false, at(secs), &random).iter().map(|hop| hop.address.to_string()).collect::<Vec<_>>()
         };
         assert_eq!(shown(&failed, 0), ["192.0.2.1:5070", "192.0.2.2:5060", "[2001:db8::1]:5060"]);
         note(&mut failed, "192.0.2.1:5070".parse().unwrap(), false, at(0));

@@ -8,6 +8,7 @@ mod code;
 mod credit_runs_out;
 mod forked;
 mod late_offer;
+mod lost;
 mod refused;
 mod relay;
 mod restart;

@@ -18,7 +18,7 @@ fn stage(transport: &str, dead: &[SocketAddr]) -> Stage {
     let first = targets.remove(0);
     world.trunk(
         "first",
-        &json!({ "addresses": [FIRST.to_string(), SECOND_ADDRESS.to_string()], "target": first, "more_targets": targets, "transport": transport, "priority": 10 }),
+        &json!({ "addresses": [FIRST.to_string(), SECOND_ADDRESS.to_string()], "target": first, "more_targets": targets, "transport": transport, "priority": 10, "options_secs": 0 }),
     );
     let phone = world.phone(CALLER, "5.00");
     let dialled = world.asks(&phone, DESTINATION);

@@ -181,6 +181,30 @@ impl Switchboard {
             country: "US".parse().ok(),
             ..trunk::Settings::default()
         };
+        self.add_trunk_with(name, priority, settings).await;
+    }
+
+    /// A trunk of several addresses, tried in this order.
+    pub async fn add_trunk_at(&self, name: &str, priority: i64, addresses: &[SocketAddr]) {
+        let mut targets = addresses.iter().map(|address| address.to_string().parse().unwrap());
+        let settings = trunk::Settings {
+            addresses: addresses.iter().map(|address| address.to_string().parse().unwrap()).collect(),
+            target: targets.next(),
+            more_targets: targets.collect(),
+            country: "US".parse().ok(),
+            ..trunk::Settings::default()
+        };
+        self.add_trunk_with(name, priority, settings).await;
+    }
+
+    /// What the addresses of a trunk say when they are asked whether they live.
+    pub fn says(&self, name: &str) -> Vec<Option<trunk::PingState>> {
+        let trunks = self.trunks.all();
+        let trunk = trunks.iter().find(|trunk| trunk.name == name).expect("a trunk of this name");
+        self.trunks.addresses(trunk.id).into_iter().map(|address| address.state).collect()
+    }
+
+    async fn add_trunk_with(&self, name: &str, priority: i64, settings: trunk::Settings) {
         let (id, now) = (TrunkId::new(&self.clock, &Random::system()), self.clock.timestamp());
         let trunk = Trunk { id, name: name.into(), enabled: true, priority, settings, target: None };
         self.database.write(move |tx| Box::pin(async move { trunk::store::create(tx, &trunk, now).await })).await.unwrap();

@@ -243,7 +243,8 @@ impl World {
     /// A trunk that takes calls onward to `address`; lower priority is tried first.
     pub fn trunk_out(&self, name: &str, address: SocketAddr, priority: u32) -> String {
         let address = address.to_string();
-        self.trunk(name, &json!({ "addresses": [address], "target": address, "priority": priority }))
+        // SIPp takes each OPTIONS for a call that went wrong.
+        self.trunk(name, &json!({ "addresses": [address], "target": address, "priority": priority, "options_secs": 0 }))
     }
 
     /// A subscriber with this verified number and credit.

@@ -61,6 +61,7 @@ const RULES: [&str; 2] = ["rules_in", "rules_out"];
 const WORDS: [&str; 5] = ["transport", "bare", "format_out", "attestation", "identity"];
 const MAYBE: [&str; 5] = ["target", "outbound_proxy", "country", "cost_deck", "login"];
 const FIGURES: [&str; 2] = ["channels", "calls_per_second"];
+const SET: [&str; 2] = ["priority", "options_secs"];
 const SWITCHES: [&str; 5] = ["enabled", "trusted", "diversion", "login_md5", "register"];
 
 fn options<const N: usize>(options: [(&str, &str); N]) -> Vec<(String, String)> {
@@ -124,6 +125,11 @@ fn fields<'f>(form: Form<'f>, trunk: &Value, decks: Vec<(String, String)>) -> Fo
         }))
         .field(Field::check("login_md5", t("MD5 may answer, for old carriers")).checked(trunk["login_md5"] == true))
         .field(Field::check("register", t("The carrier wants us to register")).checked(trunk["register"] == true))
+        .field(
+            Field::input("number", "options_secs", t("Asked whether it lives"))
+                .hint(t("By OPTIONS, every so many seconds; 0 for never"))
+                .value(trunk["options_secs"].as_i64().unwrap_or(30).to_string()),
+        )
         .field(
             Field::text("country", t("Country"))
                 .hint(t("Whose national form its numbers have, such as US; empty if they are always international"))
@@ -273,8 +279,10 @@ fn body(form: &Submitted) -> Value {
     if !form.text("password").is_empty() {
         body["password"] = json!(form.text("password"));
     }
-    if form.get("priority").is_some() {
-        body["priority"] = form.number("priority");
+    for name in SET {
+        if form.get(name).is_some() {
+            body[name] = form.number(name);
+        }
     }
     body
 }
@@ -330,6 +338,7 @@ async fn show_one(desk: &Desk, trunk: &Value, typed: Option<&str>, given: Option
                 }
                 @if let Some(resolved) = trunk["resolved"].as_str() { (show::figure(t("Its address"), html! { (resolved) }, html! {})) }
             }
+            (addresses(trunk))
             div.grid.wide {
                 (show::card(t("Settings"), form.show()))
                 div.stack {
@@ -346,6 +355,27 @@ async fn show_one(desk: &Desk, trunk: &Value, typed: Option<&str>, given: Option
             }
         },
     )
+}
+
+/// How each of its addresses does; nothing if it has none.
+fn addresses(trunk: &Value) -> Markup {
+    let known = trunk["health"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let row = |address: &Value| {
+        let state = match word(&address["state"]) {
+            "alive" => show::badge(t("answers"), "good"),
+            "lost" => show::badge(t("lost"), "bad"),
+            "unknown" => html! { (t("being tried")) },
+            _ => html! { (t("not asked")) },
+        };
+        let calls = if address["last"] == true { t("try the others first") } else { t("go there") };
+        let transport = word(&address["transport"]).to_uppercase();
+        vec![html! { (word(&address["address"])) " " (transport) }, state, show::time(&address["since"]), html! { (calls) }]
+    };
+    if known.is_empty() {
+        return html! {};
+    }
+    let table = Table::new(t("Addresses")).column(t("Address")).column(t("When asked by OPTIONS")).column(t("Since")).column(t("Calls"));
+    html! { (show::card(t("Addresses"), table.rows(known.iter().map(row).collect::<Vec<_>>()).show())) }
 }
 
 /// A number tried on its rules: what it means when it arrives, how it is written when it leaves.

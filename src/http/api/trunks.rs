@@ -14,7 +14,7 @@ use crate::http::error::Problem;
 use crate::http::{Caller, State};
 use crate::people::{Scope, audit};
 use crate::trunk::normalise::number_of;
-use crate::trunk::{RegistrationState, SecretKind, Settings, Trunk, TrunkError, Trunks, store};
+use crate::trunk::{AddressHealth, PingState, RegistrationState, SecretKind, Settings, Trunk, TrunkError, Trunks, store};
 use crate::types::TrunkId;
 
 /// Longest name.
@@ -63,10 +63,28 @@ fn shape(state: &State, trunk: &Trunk) -> Value {
         shape.insert("failing".to_owned(), json!(state.trunks.penalised(trunk.id)));
         shape.insert("has_password".to_owned(), json!(state.trunks.has_password(trunk.id)));
         shape.insert("registration".to_owned(), registration(state, trunk.id));
+        shape.insert("health".to_owned(), state.trunks.addresses(trunk.id).into_iter().map(|address| health(state, address)).collect());
         let resolved = state.trunks.get(trunk.id).and_then(|known| known.target);
         shape.insert("resolved".to_owned(), json!(resolved.map(|address| address.to_string())));
     }
     shape
+}
+
+/// How one address does.
+fn health(state: &State, address: AddressHealth) -> Value {
+    let (word, since) = match address.state {
+        None => ("unasked", None),
+        Some(PingState::Unknown) => ("unknown", None),
+        Some(PingState::Alive { since }) => ("alive", Some(since)),
+        Some(PingState::Lost { since }) => ("lost", Some(since)),
+    };
+    json!({
+        "address": address.hop.address.to_string(),
+        "transport": address.hop.transport,
+        "state": word,
+        "since": since.map(|since| state.clock.timestamp_at(since)),
+        "last": address.last,
+    })
 }
 
 /// How its registration stands.

@@ -102,7 +102,7 @@ impl Core {
             match user {
                 User::Invite(leg) => self.with_leg(leg, |core, state| core.cancelled(leg, state, request)),
                 User::Request(leg, id) => self.with_leg(leg, |core, state| core.request_cancelled(leg, state, id)),
-                User::Register(_) | User::Parting(_) | User::Nobody => {}
+                User::Register(_) | User::Ping(_) | User::Parting(_) | User::Nobody => {}
             }
         }
     }

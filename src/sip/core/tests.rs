@@ -10,6 +10,7 @@ mod forked;
 mod inside;
 mod login;
 mod network;
+mod ping;
 mod reliable;
 mod session;
 

@@ -49,6 +49,7 @@ impl Core {
             User::Invite(leg) => self.with_leg(leg, |core, state| core.invite_response(leg, state, id, (socket, source), message)),
             User::Request(leg, request) => self.with_leg(leg, |core, state| core.request_response(leg, state, id, request, message)),
             User::Register(trunk) => self.registered(trunk, id, message),
+            User::Ping(number) => self.ping_answered(number, message),
             User::Parting(leg) if super::login::asks(status) && *message.method() == Method::Bye => {
                 self.with_leg(leg, |core, state| core.bye_with_login(leg, state, message));
             }
@@ -110,6 +111,7 @@ impl Core {
             User::Invite(id) => self.with_leg(id, |core, leg| core.invite_failed(id, leg, by)),
             User::Request(id, request) => self.with_leg(id, |core, leg| core.request_failed(id, leg, request, by)),
             User::Register(trunk) => self.register_failed(trunk, by),
+            User::Ping(number) => self.ping_failed(number, by),
             User::Parting(_) | User::Nobody => {}
         }
     }
@@ -212,7 +214,7 @@ impl Core {
             match user {
                 User::Invite(leg) => self.with_leg(leg, |core, state| core.repeat_unacked(state, None)),
                 User::Request(leg, request) => self.with_leg(leg, |core, state| core.repeat_unacked(state, Some(request))),
-                User::Register(_) | User::Parting(_) | User::Nobody => {}
+                User::Register(_) | User::Ping(_) | User::Parting(_) | User::Nobody => {}
             }
         }
     }

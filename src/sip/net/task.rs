@@ -106,6 +106,10 @@ impl Task {
                     for order in batch.drain(..) {
                         self.order(order);
                     }
+                    if !is_wanted {
+                        // Nobody is left to hear who lives: the last transaction ends the task.
+                        self.core.input(self.clock.now(), Input::Pings(Vec::new()));
+                    }
                 }
                 Some(answer) = self.lookups.join_next() => {
                     if let Ok((name, address)) = answer {
@@ -207,6 +211,12 @@ impl Task {
             Order::Registered(answer) => {
                 // Whoever asked may have gone.
                 let _ = answer.send(self.core.registrations());
+                return;
+            }
+            Order::Pings(wanted) => Input::Pings(wanted),
+            Order::Pinged(answer) => {
+                // Whoever asked may have gone.
+                let _ = answer.send(self.core.pings());
                 return;
             }
             Order::Tables(answer) => {

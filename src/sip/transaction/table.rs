@@ -44,13 +44,15 @@ pub enum User {
     Parting(LegId),
     /// The registration of this trunk.
     Register(TrunkId),
+    /// The question to the address of this number whether it lives.
+    Ping(u64),
 }
 
 impl User {
     /// The leg, if any.
     pub const fn leg(self) -> Option<LegId> {
         match self {
-            Self::Nobody | Self::Register(_) => None,
+            Self::Nobody | Self::Register(_) | Self::Ping(_) => None,
             Self::Invite(leg) | Self::Request(leg, _) | Self::Parting(leg) => Some(leg),
         }
     }
