@@ -26,6 +26,7 @@ use crate::people::invitation;
 use crate::rating;
 use crate::sip::{Endpoint, Resolver};
 use crate::subscriber::credential::Sealer;
+use crate::trace::Trace;
 use crate::trunk::Trunks;
 use crate::types::{Clock, Random};
 
@@ -103,6 +104,8 @@ pub struct Running {
     pub database: Database,
     /// The one-time link by which the first owner is made, below the server's address; none once there is one.
     pub welcome: Option<String>,
+    trace: Trace,
+    clock: Clock,
     stop: CancellationToken,
     http: JoinHandle<()>,
     jobs: JoinSet<()>,
@@ -136,7 +139,8 @@ pub async fn start_with(config: Config, clock: Clock, random: Random) -> Result<
     let listener = TcpListener::bind(config.http.listen).await.map_err(busy)?;
     let http_addr = listener.local_addr().map_err(busy)?;
     let certificates = config.http.certificates()?;
-    let (endpoint, incoming) = Endpoint::start_with(config.sip.clone(), clock.clone(), random.clone(), resolver)
+    let (trace, tap) = Trace::start(&config.trace, database.clone(), clock.clone());
+    let (endpoint, incoming) = Endpoint::start_tapped(config.sip.clone(), clock.clone(), random.clone(), resolver, Some(tap))
         .await
         .map_err(|source| StartError::Listen { key: "sip.listen", address: format!("{:?}", config.sip.listen), source })?;
     let sip_addr = *endpoint.local_addresses().first().ok_or(StartError::NoSip)?;
@@ -155,6 +159,7 @@ pub async fn start_with(config: Config, clock: Clock, random: Random) -> Result<
         media: Engine::new(&config.media, homes, clock.clone(), random.clone())?,
         endpoint,
         incoming,
+        trace: trace.clone(),
         advertise: config.sip.advertise.clone(),
         clock: clock.clone(),
         random: random.clone(),
@@ -164,9 +169,10 @@ pub async fn start_with(config: Config, clock: Clock, random: Random) -> Result<
     let gate = http::Gate::new(&clock, &random, &config.credentials, config.http.requests_a_minute, proxies);
     let state = http::State {
         database: database.clone(),
-        clock,
+        clock: clock.clone(),
         random,
         trunks,
+        trace: trace.clone(),
         decks,
         imports: rating::import::Imports::default(),
         rating: config.rating,
@@ -194,10 +200,13 @@ pub async fn start_with(config: Config, clock: Clock, random: Random) -> Result<
     let welcome = database.write(move |tx| Box::pin(async move { invitation::welcome(tx, &house, &chance).await }));
     let welcome = welcome.await.map_err(|error| fault(Box::new(error)))?.map(|token| invitation::path(&token));
     let stop = CancellationToken::new();
-    let jobs = jobs::start(&Watch { config: config.jobs, web: state.clone(), books, geoip, nonce_memory_hours }, &stop);
+    let jobs = jobs::start(
+        &Watch { config: config.jobs, traces_kept_days: config.trace.kept_days, web: state.clone(), books, geoip, nonce_memory_hours },
+        &stop,
+    );
     let router = http::router(state, softphone::router(door));
     let http = tokio::spawn(http::serve(listener, certificates, router, config.http.bounds(), stop.clone()));
-    Ok(Running { http_addr, sip_addr, calls, database, welcome, stop, http, jobs })
+    Ok(Running { http_addr, sip_addr, calls, database, welcome, trace, clock, stop, http, jobs })
 }
 
 impl Running {
@@ -209,6 +218,7 @@ impl Running {
     /// Ends every call and writes it down, closes the doors, sends the night watch home.
     pub async fn stop(mut self) {
         self.drain(Duration::ZERO).await;
+        self.trace.flush(&self.clock).await;
         self.stop.cancel();
         // A door or a job that panicked has said so in the log.
         let _ = self.http.await;

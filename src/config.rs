@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::http::auth::Variant;
 use crate::http::softphone::mapping::Field;
-use crate::{b2bua, callthrough, geoip, http, jobs, ledger, media, rating, sip, subscriber};
+use crate::{b2bua, callthrough, geoip, http, jobs, ledger, media, rating, sip, subscriber, trace};
 
 /// The documented defaults, embedded: what runs when nobody says otherwise.
 pub const DEFAULTS: &str = include_str!("../config.default.toml");
@@ -52,6 +52,8 @@ pub struct Config {
     pub credentials: subscriber::credential::Config,
     /// Which country an address is in.
     pub geoip: geoip::Config,
+    /// What went over the wire.
+    pub trace: trace::Config,
     /// The night watch.
     pub jobs: jobs::Config,
 }
@@ -104,6 +106,7 @@ impl Default for Config {
             rating: rating::Config::default(),
             credentials: subscriber::credential::Config::default(),
             geoip: geoip::Config::default(),
+            trace: trace::Config::default(),
             jobs: jobs::Config::default(),
         }
     }
@@ -173,6 +176,7 @@ impl Config {
             ("calls.silence_secs", self.calls.silence_secs, 1, 60),
             ("calls.ring_secs", self.calls.ring_secs, 1, 3600),
             ("calls.longest_call_secs", self.calls.longest_call_secs, 1, 86_400),
+            ("trace.kept_days", self.trace.kept_days, 1, 3650),
             ("media.first_port", self.media.first_port.into(), 1024, 65_532),
             ("media.last_port", self.media.last_port.into(), u32::from(self.media.first_port).saturating_add(3), 65_535),
         ];

@@ -24,6 +24,7 @@
 //! | [`sdp`] | reading and writing session descriptions (RFC 8866, 3264) |
 //! | [`media`] | RTP in, RTP out: the relay, what it hears and how well (RFC 3550, 4733) |
 //! | [`sip`] | messages, transactions, dialogs, transports (RFC 3261 and kin) |
+//! | [`trace`] | what went over the wire: the messages of each call, without their secrets |
 //! | [`b2bua`] | the switchboard: feeds calls their facts, carries out their orders |
 //! | [`http`] | the doors that speak HTTP: softphones, the API |
 //! | [`jobs`] | the night watch: expire, reconcile, refresh |
@@ -91,5 +92,6 @@ pub mod sip;
 pub mod stats;
 pub mod subscriber;
 pub mod tenant;
+pub mod trace;
 pub mod trunk;
 pub mod types;

@@ -169,6 +169,11 @@ pub async fn furnished(kind: Kind) -> Door {
              values ('call_{ID}', 'sub_{ID}', '+420601123456', '+15551230000', 'no_reservation', {now}, {now} + 1000)"
         ),
         format!(
+            "insert into call_message (call_id, kept_at_us, messages) values ('call_{ID}', {now}, '[{{\"at_us\":{now},\"side\":\"a\",\
+             \"way\":\"received\",\"transport\":\"udp\",\"local\":\"192.0.2.1:5060\",\"remote\":\"192.0.2.7:5060\",\
+             \"sip_call_id\":\"one\",\"text\":\"INVITE sip:+15551230000@192.0.2.1 SIP/2.0\"}}]')"
+        ),
+        format!(
             "insert into call (id, node, subscriber_id, dialled, destination, began_at_us, last_alive_at_us, ended_at_us) \
              values ('call_{ID}', 'node1', 'sub_{ID}', '+15551230000', '+420601123456', {now}, {now}, {now})"
         ),

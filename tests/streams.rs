@@ -264,6 +264,7 @@ async fn a_trunk_that_does_not_listen_is_known_at_once_and_one_that_hangs_up_too
         headers: vec![],
         body: None,
         max_forwards: 70,
+        sip_call_id: None,
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.2:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -107,6 +107,7 @@ async fn pass_on(endpoint: Endpoint, call: Incoming, next: SocketAddr) {
         headers: Vec::new(),
         body: invite.body,
         max_forwards: invite.max_forwards,
+        sip_call_id: None,
     };
     let mut b = endpoint.invite(out).await;
     loop {

@@ -30,6 +30,7 @@ use crate::callthrough;
 use crate::database::Database;
 use crate::media::Engine;
 use crate::sip::{self, Endpoint, Incoming, SourcePolicy};
+use crate::trace::Trace;
 use crate::trunk::Trunks;
 use crate::types::{Clock, Random, Secret, TrunkId};
 
@@ -56,6 +57,8 @@ pub struct Wiring {
     pub endpoint: Endpoint,
     /// The calls that arrive there.
     pub incoming: mpsc::Receiver<Incoming>,
+    /// What goes over the wire.
+    pub trace: Trace,
     /// How others reach us, where that differs from the addresses we listen on (`sip.advertise`).
     pub advertise: Vec<IpAddr>,
     /// Time.
@@ -73,6 +76,7 @@ struct Board {
     trunks: Trunks,
     media: Engine,
     endpoint: Endpoint,
+    trace: Trace,
     hosts: outgoing::Hosts,
     guesses: guess::Guesses,
     handle: Handle,
@@ -82,7 +86,7 @@ struct Board {
 
 /// Starts the switchboard: tells SIP who is a trunk, ends what a killed process left behind, then takes calls.
 pub async fn start(wiring: Wiring) -> Handle {
-    let Wiring { config, callthrough, database, books, trunks, media, endpoint, incoming, advertise, clock, random } = wiring;
+    let Wiring { config, callthrough, database, books, trunks, media, endpoint, incoming, trace, advertise, clock, random } = wiring;
     endpoint.set_sources(Arc::new(KnownTrunks(trunks.clone()))).await;
     let handle = Handle::new(config.max_calls);
     let hosts = outgoing::Hosts { advertise, local: endpoint.local_addresses().to_vec() };
@@ -95,6 +99,7 @@ pub async fn start(wiring: Wiring) -> Handle {
         trunks,
         media,
         endpoint,
+        trace,
         hosts,
         guesses: guess::Guesses::default(),
         handle: handle.clone(),

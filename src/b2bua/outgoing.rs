@@ -71,7 +71,16 @@ pub(super) fn invite(
         // RFC 3323 §4.1.1.3.
         _ => "\"Anonymous\" <sip:anonymous@anonymous.invalid>".to_owned(),
     };
-    OutgoingInvite { target: Target::Hop(hop), to: format!("<{uri}>"), request_uri: uri, from, headers, body: offer, max_forwards }
+    OutgoingInvite {
+        target: Target::Hop(hop),
+        to: format!("<{uri}>"),
+        request_uri: uri,
+        from,
+        headers,
+        body: offer,
+        max_forwards,
+        sip_call_id: None,
+    }
 }
 
 #[cfg(test)]

@@ -122,6 +122,7 @@ struct Listed(Arc<Board>, CallId);
 impl Drop for Listed {
     fn drop(&mut self) {
         self.0.handle.leave(self.1);
+        self.0.trace.ended(self.1, &self.0.clock);
         if std::thread::panicking() {
             let (books, id) = (self.0.books.clone(), self.1);
             tracing::error!(call.id = %id, "the task of a call has died; the call is ended and settled");
@@ -181,6 +182,7 @@ impl Running {
         let Incoming { leg, invite } = incoming;
         let id = CallId::new(&board.clock, &board.random);
         let arrived = Box::new(incoming::read(trunk, &invite));
+        board.trace.belongs(id, &arrived.sip_call_id);
         let now = board.clock.now();
         let facts = LiveCall {
             tenant: None,

@@ -34,6 +34,7 @@ use crate::database::Database;
 use crate::ledger;
 use crate::rating;
 use crate::subscriber;
+use crate::trace::Trace;
 use crate::trunk::Trunks;
 use crate::types::{Clock, Random};
 
@@ -86,6 +87,8 @@ pub struct State {
     pub random: Random,
     /// The carriers as calls see them; reloaded after a change.
     pub trunks: Trunks,
+    /// What goes over the wire.
+    pub trace: Trace,
     /// The price tables; refreshed after an import.
     pub decks: rating::Decks,
     /// Files that may become deck versions.

@@ -60,6 +60,8 @@ pub struct Watch {
     pub config: Config,
     /// What the doors work with: the database, the carriers, the prices, the time.
     pub web: http::State,
+    /// How long the messages of calls are kept (`trace.kept_days`).
+    pub traces_kept_days: u32,
     /// The books of calls.
     pub books: Books,
     /// Where addresses are.
@@ -82,6 +84,7 @@ pub fn start(watch: &Watch, stop: &CancellationToken) -> JoinSet<()> {
     every(FORGET_EVERY, "forget old rows", |watch| Box::pin(reservations::forget(watch)));
     every(FORGET_EVERY, "forget nonces", |watch| Box::pin(reservations::forget_nonces(watch)));
     every(FORGET_EVERY, "forget answers of the API", |watch| Box::pin(refresh::answers(watch)));
+    every(FORGET_EVERY, "forget messages of calls", |watch| Box::pin(refresh::traces(watch)));
     every(REPLAY_EVERY, "replay call records", |watch| Box::pin(books::replay(watch)));
     every(COUNT_EVERY, "count calls", |watch| Box::pin(stats::count(watch)));
     every(COUNT_REQUESTS_EVERY, "count requests", |watch| Box::pin(stats::count_requests(watch)));

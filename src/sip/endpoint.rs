@@ -18,6 +18,7 @@ use super::net::Doors;
 use super::net::flow::Bounds;
 use super::net::tls::{Files, Tls, TlsError};
 use super::resolve::Resolver;
+use super::tap::Tap;
 use super::transaction::Intervals;
 use super::transport::Transport;
 use crate::types::{Clock, Moment, Random, Secret, TrunkId};
@@ -251,12 +252,23 @@ impl Endpoint {
     }
 
     /// The same with a resolver that others use too.
-    #[expect(clippy::unused_async, reason = "it starts a task, so it must be called inside a runtime")]
     pub async fn start_with(
         config: Config,
         clock: Clock,
         random: Random,
         resolver: Resolver,
+    ) -> io::Result<(Self, mpsc::Receiver<Incoming>)> {
+        Self::start_tapped(config, clock, random, resolver, None).await
+    }
+
+    /// The same with a tap, by which others see what is received and sent.
+    #[expect(clippy::unused_async, reason = "it starts a task, so it must be called inside a runtime")]
+    pub async fn start_tapped(
+        config: Config,
+        clock: Clock,
+        random: Random,
+        resolver: Resolver,
+        tap: Option<Tap>,
     ) -> io::Result<(Self, mpsc::Receiver<Incoming>)> {
         if config.session_secs < MIN_SE {
             let message = format!("sip.session_secs is {}, but RFC 4028 allows no less than {MIN_SE}", config.session_secs);
@@ -269,6 +281,7 @@ impl Endpoint {
             .iter()
             .map(|&(transport, address)| advertised(address, &config.advertise).map(|address| Local::over(transport, address)))
             .collect::<io::Result<Vec<_>>>()?;
+        let tapping = tap.map(|tap| net::task::Tapping { tap, ours: locals.iter().map(|local| local.advertised).collect() });
         let secs = |secs: u32| Duration::from_secs(u64::from(secs));
         let bounds = Bounds {
             most: config.max_connections,
@@ -296,7 +309,7 @@ impl Endpoint {
         let (incoming, calls) = mpsc::channel(config.max_waiting_calls.max(1));
         let core = Core::new(settings, random);
         let queues = net::task::Queues { orders: order_queue, order_sender: orders.downgrade(), incoming };
-        let task = net::task::Task::new(core, doors, bound, (bounds, tls), resolver, clock, queues);
+        let task = net::task::Task::new(core, doors, (bound, tapping), (bounds, tls), resolver, clock, queues);
         tokio::spawn(task.run());
         Ok((Self { orders, local, secret, next_leg: Arc::new(AtomicU64::new(1)) }, calls))
     }
@@ -417,6 +430,7 @@ mod tests {
             headers: vec![crate::sip::Header::new("P-Asserted-Identity", "<sip:+15551230000@example.com>")],
             body: Some(Body::sdp("v=0\r\n")),
             max_forwards: 69,
+            sip_call_id: None,
         }
     }
 

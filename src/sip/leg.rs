@@ -239,6 +239,8 @@ pub struct OutgoingInvite {
     pub body: Option<Body>,
     /// [`Invite::max_forwards`] of the call this one continues, else 70.
     pub max_forwards: u8,
+    /// The Call-ID, where whoever calls wants to know it; it must never have been used. None draws one.
+    pub sip_call_id: Option<Box<str>>,
 }
 
 /// A request inside an answered call (or, for `Update` and `Info`, a ringing one).

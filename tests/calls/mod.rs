@@ -9,6 +9,7 @@ mod credit_runs_out;
 mod forked;
 mod late_offer;
 mod lost;
+mod messages;
 mod refused;
 mod relay;
 mod restart;

@@ -69,6 +69,7 @@ impl Carrier {
             headers,
             body: offer,
             max_forwards: 70,
+            sip_call_id: None,
         };
         Party { leg: self.endpoint.invite(invite).await, invite: None }
     }

@@ -7,6 +7,7 @@ use callthrough::people::key::NewKey;
 use callthrough::people::{Principal, Role, Who};
 use callthrough::rating::Decks;
 use callthrough::subscriber::Sealer;
+use callthrough::trace::{self, Trace};
 use callthrough::trunk::Trunks;
 use callthrough::types::{Clock, PersonId, Random, Secret, Timestamp};
 use serde_json::Value;
@@ -74,6 +75,12 @@ impl Door {
     /// Doors onto the books and calls of others.
     pub async fn beside(database: Database, clock: Clock, calls: b2bua::Handle) -> Self {
         Self::onto(state(database, clock, calls).await, None, Bounds::default(), |router| router).await
+    }
+
+    /// The same, where what goes over the wire is looked at.
+    pub async fn tracing(database: Database, clock: Clock, calls: b2bua::Handle, trace: Trace) -> Self {
+        let state = State { trace, ..state(database, clock, calls).await };
+        Self::onto(state, None, Bounds::default(), |router| router).await
     }
 
     async fn onto(state: State, folder: Option<Folder>, bounds: Bounds, more: impl FnOnce(axum::Router) -> axum::Router) -> Self {
@@ -155,6 +162,7 @@ async fn state(database: Database, clock: Clock, calls: b2bua::Handle) -> State 
     let gate = http::Gate::new(&clock, &Random::system(), &credentials, 0, Vec::new());
     State {
         trunks: Trunks::load(&database, clock.clone()).await.unwrap(),
+        trace: Trace::start(&trace::Config::default(), database.clone(), clock.clone()).0,
         database,
         clock,
         random: Random::system(),

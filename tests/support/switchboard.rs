@@ -16,6 +16,7 @@ use callthrough::media::{self, Engine, Homes};
 use callthrough::rating::{self, Decks, import};
 use callthrough::sip::{self, Endpoint};
 use callthrough::subscriber::{self, Subscriber, VerifiedNumber};
+use callthrough::trace::{self, Trace};
 use callthrough::trunk::{self, Trunk, Trunks};
 use callthrough::types::{AccountId, Clock, DeckId, E164, Micros, Random, SubscriberId, Timestamp, TrunkId};
 
@@ -38,6 +39,8 @@ pub struct Switchboard {
     pub sip: SocketAddr,
     /// The carrier whose calls come in.
     pub origin: Carrier,
+    /// What goes over the wire.
+    pub trace: Trace,
     trunks: Trunks,
     decks: Decks,
     folder: PathBuf,
@@ -52,6 +55,7 @@ pub struct Plan {
     pub calls: b2bua::Config,
     pub media: media::Config,
     pub ledger: ledger::Config,
+    pub trace: trace::Config,
     pub callthrough: callthrough::callthrough::Config,
     /// How calls are recognised at the access number.
     pub modes: Vec<Mode>,
@@ -65,6 +69,7 @@ impl Default for Plan {
             calls: b2bua::Config::default(),
             media: media::Config { relay: media::Carrier::Bypass, ..media::Config::default() },
             ledger: ledger::Config::default(),
+            trace: trace::Config::default(),
             callthrough: callthrough::callthrough::Config::default(),
             modes: vec![Mode::Pinless],
             price: "0.60,1,1",
@@ -86,9 +91,9 @@ impl Switchboard {
 
     async fn in_folder(folder: PathBuf, clock: Clock, plan: Plan) -> Self {
         let server = serve(folder.clone(), clock.clone(), plan.clone(), SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
-        let Server { runtime, calls, database, sip, trunks, decks } = server;
+        let Server { runtime, calls, database, sip, trace, trunks, decks } = server;
         let origin = Carrier::start(&clock).await;
-        let board = Self { clock, calls, database, sip, origin, trunks, decks, folder, plan, runtime: Some(runtime) };
+        let board = Self { clock, calls, database, sip, origin, trace, trunks, decks, folder, plan, runtime: Some(runtime) };
         board.add_trunk("origin", 0, None, vec![board.origin.address().to_string()]).await;
         board.add_access_number().await;
         board.add_deck().await;
@@ -102,8 +107,8 @@ impl Switchboard {
             serve(self.folder.clone(), self.clock.clone(), self.plan.clone(), self.sip).await.ok()
         })
         .await;
-        let Server { runtime, calls, database, sip, trunks, decks } = server;
-        (self.calls, self.database, self.sip, self.trunks, self.decks) = (calls, database, sip, trunks, decks);
+        let Server { runtime, calls, database, sip, trace, trunks, decks } = server;
+        (self.calls, self.database, self.sip, self.trace, self.trunks, self.decks) = (calls, database, sip, trace, trunks, decks);
         self.runtime = Some(runtime);
     }
 
@@ -312,6 +317,7 @@ struct Server {
     calls: Handle,
     database: Database,
     sip: SocketAddr,
+    trace: Trace,
     trunks: Trunks,
     decks: Decks,
 }
@@ -322,9 +328,11 @@ async fn serve(folder: PathBuf, clock: Clock, plan: Plan, listen: SocketAddr) ->
     let starting = runtime.spawn(async move {
         let random = Random::system();
         let config = sip::Config { listen: vec![listen], ..sip::Config::default() };
-        let (endpoint, incoming) = Endpoint::start(config, clock.clone(), random.clone()).await?;
-        let sip = endpoint.local_addresses()[0];
         let database = Database::open(&format!("sqlite:{}/books.sqlite", folder.display())).await.unwrap();
+        let (trace, tap) = Trace::start(&plan.trace, database.clone(), clock.clone());
+        let resolver = sip::Resolver::by_servers(&config.dns, clock.clone());
+        let (endpoint, incoming) = Endpoint::start_tapped(config, clock.clone(), random.clone(), resolver, Some(tap)).await?;
+        let sip = endpoint.local_addresses()[0];
         let decks = Decks::default();
         rating::store::refresh(&database, &decks, &rating::Config::default(), clock.timestamp()).await.unwrap();
         let trunks = Trunks::load(&database, clock.clone()).await.unwrap();
@@ -341,15 +349,16 @@ async fn serve(folder: PathBuf, clock: Clock, plan: Plan, listen: SocketAddr) ->
             media,
             endpoint,
             incoming,
+            trace: trace.clone(),
             advertise: vec![],
             clock,
             random,
         })
         .await;
-        Ok::<_, std::io::Error>((calls, database, sip, trunks, decks))
+        Ok::<_, std::io::Error>((calls, database, sip, trace, trunks, decks))
     });
     match starting.await.expect("the start does not panic") {
-        Ok((calls, database, sip, trunks, decks)) => Ok(Server { runtime, calls, database, sip, trunks, decks }),
+        Ok((calls, database, sip, trace, trunks, decks)) => Ok(Server { runtime, calls, database, sip, trace, trunks, decks }),
         Err(error) => {
             runtime.shutdown_background();
             Err(error)

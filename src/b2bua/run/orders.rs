@@ -214,13 +214,18 @@ impl Running {
             let offer = self.pass(Side::A, offer).await.map_err(|error| self.no_sound(&error))?;
             let Some(setting_up) = &mut self.setting_up else { break };
             let (shown, hosts) = (self.board.config.shown_caller, &self.board.hosts);
-            let invite = outgoing::invite((&trunk, hop), &self.arrived, destination, shown, hosts, offer, setting_up.max_forwards);
+            let mut invite = outgoing::invite((&trunk, hop), &self.arrived, destination, shown, hosts, offer, setting_up.max_forwards);
             if !self.attempts.is_empty() {
                 self.relay.left(&self.a).await;
             }
             setting_up.early.next_trunk();
             setting_up.said = None;
             let has_more = !setting_up.hops.is_empty();
+            if self.board.trace.is_on() {
+                let sip_call_id = format!("{:016x}{:016x}", self.board.random.u64(), self.board.random.u64());
+                self.board.trace.belongs(self.id, &sip_call_id);
+                invite.sip_call_id = Some(sip_call_id.into());
+            }
             self.b = Some(self.board.endpoint.invite(invite).await);
             if has_more && self.timers[Timer::Silence.index()].is_some() {
                 self.arm(Timer::Silence, HOP_SILENCE);

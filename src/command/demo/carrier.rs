@@ -90,6 +90,7 @@ impl Carrier {
                 headers: Vec::new(),
                 body: Some(Body::sdp(SDP)),
                 max_forwards: 70,
+                sip_call_id: None,
             })
             .await;
         let mut answered = false;

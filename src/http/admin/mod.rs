@@ -46,6 +46,7 @@ mod trunks;
 mod upload;
 mod vouchers;
 mod welcome;
+mod wire;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};

@@ -27,9 +27,13 @@ async fn one(desk: Desk, Path(call): Path<String>) -> Result<Response, Trouble> 
     let record = match desk.get(&format!("/cdrs/{id}")).await {
         Ok(record) => record,
         // Not over yet, perhaps.
-        Err(trouble) => return desk.get(&format!("/calls/{id}")).await.map(|call| still_up(&desk, &call)).map_err(|_| trouble),
+        Err(trouble) => {
+            let call = desk.get(&format!("/calls/{id}")).await.map_err(|_| trouble)?;
+            return Ok(still_up(&desk, &call, &super::wire::card(&desk, &id).await));
+        }
     };
     let why = desk.get(&format!("/cdrs/{id}/explain")).await.ok();
+    let wire = super::wire::card(&desk, &id).await;
     let correction = super::correct::card(&desk, &record).await;
     let title = match record["destination"].as_str() {
         Some(destination) => t("Call to {number}").replace("{number}", destination),
@@ -47,6 +51,7 @@ async fn one(desk: Desk, Path(call): Path<String>) -> Result<Response, Trouble> 
             div.stack {
                 (show::card(t("What happened"), ladder(&record)))
                 @if record["media"].is_object() { (show::card(t("How it sounded"), sound(&record["media"]))) }
+                (wire)
                 (show::card(t("The record"), facts(&record)))
             }
             div.stack {
@@ -91,7 +96,7 @@ fn exact(record: &Value) -> Markup {
     html! { (t("exactly")) " " (fraction) " " (t("millionths")) }
 }
 
-fn still_up(desk: &Desk, call: &Value) -> Response {
+fn still_up(desk: &Desk, call: &Value, wire: &Markup) -> Response {
     let page = Page::new(desk, Section::Calls, t("This call is still up")).under("/admin/calls", t("Live calls"));
     page.show(html! {
         p { (t("Its record is written when it ends. Until then it is among the live calls.")) }
@@ -102,6 +107,7 @@ fn still_up(desk: &Desk, call: &Value) -> Response {
             (t("Began"), show::time(&call["began_at"])),
             (t("Answered"), show::time(&call["answered_at"])),
         ]))
+        (wire)
         p { a.button href="/admin/calls" { (t("To the live calls")) } }
     })
 }

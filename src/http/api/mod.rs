@@ -20,6 +20,7 @@ mod hotlists;
 mod imports;
 mod invitations;
 mod keys;
+mod messages;
 mod people;
 mod policy;
 mod rates;
@@ -60,6 +61,7 @@ pub fn router(state: State) -> Router {
         .merge(holds::router())
         .merge(calls::router())
         .merge(cdrs::router())
+        .merge(messages::router())
         .merge(keys::router())
         .merge(session::router())
         .merge(invitations::router())

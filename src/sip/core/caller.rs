@@ -57,7 +57,10 @@ impl Core {
         let (request_uri, far) = (invite.request_uri.parse::<Uri>().ok()?, invite.to.parse::<NameAddr>().ok()?);
         let tag = self.fresh_tag();
         let local = invite.from.parse::<NameAddr>().ok()?.with_tag(&Tag::new(tag_text(tag)));
-        let call_id = format!("{}{}", tag_text(self.chance.u64()), tag_text(self.chance.u64()));
+        let call_id = match &invite.sip_call_id {
+            Some(chosen) => chosen.to_string(),
+            None => format!("{}{}", tag_text(self.chance.u64()), tag_text(self.chance.u64())),
+        };
         let (branch, via) = self.via(socket);
         let session_secs = self.settings.session_secs;
         let write = |contact: &str, via: &str| {

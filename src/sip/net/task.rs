@@ -20,6 +20,7 @@ use crate::sip::core::{Core, Input, Output};
 use crate::sip::endpoint::{Order, SourcePolicy};
 use crate::sip::leg::{Command, EVENT_QUEUE, Header, Incoming, Invite, Leg, LegId, StoredDialog, Told};
 use crate::sip::resolve::Resolver;
+use crate::sip::tap::{Tap, Way};
 use crate::sip::target::{self, Address, HostPort, Lookup, Names, Waiting};
 use crate::sip::transaction::TransactionId;
 use crate::sip::transport::Transport;
@@ -43,6 +44,7 @@ pub(crate) struct Task {
     flows: Flows,
     /// Where each socket is bound, and what is spoken there.
     local: Vec<(Transport, SocketAddr)>,
+    tapping: Option<Tapping>,
     policy: Option<Arc<dyn SourcePolicy>>,
     resolver: Resolver,
     clock: Clock,
@@ -52,6 +54,13 @@ pub(crate) struct Task {
     legs: HashMap<LegId, mpsc::Sender<Box<Told>>>,
     names: Names<Option<TransactionId>>,
     lookups: JoinSet<(HostPort, Option<SocketAddr>)>,
+}
+
+/// Where others see what is received and sent.
+pub(crate) struct Tapping {
+    pub tap: Tap,
+    /// What each socket is reached by.
+    pub ours: Vec<SocketAddr>,
 }
 
 /// What the task is told, and whom it tells.
@@ -65,7 +74,7 @@ impl Task {
     pub(crate) fn new(
         core: Core,
         Doors { sockets, listeners }: Doors,
-        local: Vec<(Transport, SocketAddr)>,
+        (local, tapping): (Vec<(Transport, SocketAddr)>, Option<Tapping>),
         (bounds, tls): (Bounds, Tls),
         resolver: Resolver,
         clock: Clock,
@@ -80,6 +89,7 @@ impl Task {
             sockets,
             flows,
             local,
+            tapping,
             policy: None,
             resolver,
             clock,
@@ -132,6 +142,7 @@ impl Task {
         for socket in 0..self.sockets.count() {
             for _ in 0..BATCH {
                 let Some((source, bytes)) = self.sockets.try_receive(socket) else { break };
+                self.saw(Way::Received, socket, source, &bytes);
                 self.core.input(self.clock.now(), Input::Datagram { socket, source, bytes });
                 self.carry_out();
             }
@@ -171,6 +182,7 @@ impl Task {
             }
             News::Message { flow, bytes } => {
                 if let Some((socket, source)) = self.flows.ends(flow) {
+                    self.saw(Way::Received, socket, source, &bytes);
                     self.core.input(now, Input::Datagram { socket, source, bytes });
                 }
             }
@@ -285,8 +297,16 @@ impl Task {
         self.core.input(self.clock.now(), Input::Command(leg, command));
     }
 
+    /// Lets whoever looks see a message.
+    fn saw(&self, way: Way, socket: usize, remote: SocketAddr, bytes: &Bytes) {
+        if let Some(Tapping { tap, ours }) = self.tapping.as_ref().filter(|tapping| tapping.tap.is_open()) {
+            tap.saw(self.clock.timestamp(), way, (self.local[socket].0, ours[socket], remote), bytes);
+        }
+    }
+
     /// Sends to `to`; over streams by the connection to it, or one to `open`.
     fn send(&mut self, socket: usize, to: SocketAddr, open: SocketAddr, bytes: Bytes, transaction: Option<TransactionId>) {
+        self.saw(Way::Sent, socket, to, &bytes);
         if socket >= self.sockets.count() {
             let (transport, from) = self.local[socket];
             let tls = transport == Transport::Tls;

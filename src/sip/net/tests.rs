@@ -90,6 +90,7 @@ fn invite(to: &Endpoint) -> OutgoingInvite {
         headers: vec![],
         body: Some(crate::sip::Body::sdp("v=0\r\n")),
         max_forwards: 70,
+        sip_call_id: None,
     }
 }
 

@@ -238,6 +238,7 @@ impl Bench {
             headers: vec![Header::new("Privacy", "none")],
             body,
             max_forwards: 69,
+            sip_call_id: None,
         };
         self.put(Input::Invite(leg, Box::new(invite)));
         leg

@@ -199,6 +199,7 @@ impl World {
             headers: vec![],
             body,
             max_forwards: 70,
+            sip_call_id: None,
         };
         self.legs.insert((at, leg), Known { is_caller: true, ..Known::default() });
         self.put(at, Input::Invite(leg, Box::new(invite)));
