@@ -145,9 +145,13 @@ impl Config {
         let text = std::fs::read_to_string(file).map_err(unreadable)?;
         let config = Self::parse(&text).map_err(|error| told(error.problem))?;
         let mode = std::fs::metadata(file).map_err(unreadable)?.permissions().mode();
-        if mode & 0o007 != 0 && config.shown_database_url() != config.database_url() {
+        let secrets = [
+            ("database.url", config.shown_database_url() != config.database_url()),
+            ("trace.hep_password", !config.trace.hep_password.expose().is_empty()),
+        ];
+        if let Some((key, _)) = secrets.into_iter().find(|(_, is_there)| *is_there && mode & 0o007 != 0) {
             return Err(told(format!(
-                "database.url holds a password, and everybody on this machine may read the file (mode {:03o}): chmod 640 it",
+                "{key} holds a password, and everybody on this machine may read the file (mode {:03o}): chmod 640 it",
                 mode & 0o777
             )));
         }
@@ -158,7 +162,7 @@ impl Config {
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
         let told = |problem: String| ConfigError { file: None, problem };
         let config: Self = toml::from_str(text).map_err(|error| told(error.to_string()))?;
-        match config.out_of_range().or_else(|| config.no_relay()).or_else(|| config.wrong_endpoint()) {
+        match config.out_of_range().or_else(|| config.no_relay()).or_else(|| config.no_collector()).or_else(|| config.wrong_endpoint()) {
             Some(problem) => Err(told(problem)),
             None => Ok(config),
         }
@@ -188,6 +192,13 @@ impl Config {
     fn no_relay(&self) -> Option<String> {
         let lost = self.media.relay == media::Carrier::Rtpengine && self.media.rtpengine.is_empty();
         lost.then(|| "media.rtpengine is empty: name where rtpengine listens for its control protocol, such as [\"127.0.0.1:2223\"]".into())
+    }
+
+    /// A collector that cannot be found.
+    fn no_collector(&self) -> Option<String> {
+        let hep = self.trace.hep.as_deref()?;
+        let port = hep.rsplit_once(':').filter(|(host, _)| !host.is_empty()).and_then(|(_, port)| port.parse::<u16>().ok());
+        port.is_none_or(|port| port == 0).then(|| format!("trace.hep = \"{hep}\": write a host and its port, such as \"192.0.2.60:9060\""))
     }
 
     /// The first address for phones that could not work, or would let anybody in.
@@ -321,6 +332,15 @@ mod tests {
         ] {
             let error = endpoint(lines).unwrap_err().to_string();
             assert!(error.contains(named), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_collector_needs_a_port() {
+        assert!(Config::parse("trace.hep = \"[2001:db8::60]:9060\"").is_ok());
+        for wrong in ["homer.example.com", ":9060", "homer.example.com:0"] {
+            let error = Config::parse(&format!("trace.hep = \"{wrong}\"")).unwrap_err().to_string();
+            assert!(error.contains("trace.hep") && error.contains(wrong), "{error}");
         }
     }
 

@@ -109,7 +109,7 @@ const TOUCH: &[(&[&str], &[&str])] = &[
     (&["axum::", "hyper::", "hyper_util::"], &["http/"]),
     (
         &["tokio::net", "std::net::UdpSocket", "std::net::Tcp", "socket2::"],
-        &["sip/", "media/relay.rs", "media/rtpengine/", "app.rs", "http/server.rs", "http/tls.rs", "command/"],
+        &["sip/", "media/relay.rs", "media/rtpengine/", "trace/export.rs", "app.rs", "http/server.rs", "http/tls.rs", "command/"],
     ),
     (&["reqwest::"], &["simulate.rs", "simulate/", "command/"]),
     (&["SystemTime::now", "Instant::now"], &["types/clock.rs"]),

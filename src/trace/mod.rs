@@ -4,7 +4,10 @@
 //! they get here. The switchboard says which Call-IDs make a call; its ladder is kept in memory within bounds and, where the
 //! settings say so, written beside the call's record a few seconds after its end.
 
+mod export;
+mod hep;
 mod kept;
+pub mod pcap;
 mod store;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -15,7 +18,8 @@ pub use store::forget;
 
 use crate::database::{self, Database};
 use crate::sip::tap::{self, Lever, Seen, Tap, Tapped};
-use crate::types::{CallId, Clock, Side};
+use crate::types::{CallId, Clock, Secret, Side};
+use export::Export;
 use kept::Kept;
 
 /// How often it is looked whether calls have ended.
@@ -31,11 +35,17 @@ pub struct Config {
     pub calls: Keeping,
     /// For how long the books keep them.
     pub kept_days: u32,
+    /// Homer's address as `host:port`: every message is sent there as HEP3.
+    pub hep: Option<String>,
+    /// The number by which the collector knows us.
+    pub hep_id: u32,
+    /// What the collector asks of us; empty for nothing.
+    pub hep_password: Secret,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { calls: Keeping::Off, kept_days: 7 }
+        Self { calls: Keeping::Off, kept_days: 7, hep: None, hep_id: 2001, hep_password: Secret::default() }
     }
 }
 
@@ -77,10 +87,10 @@ impl Trace {
     pub fn start(config: &Config, database: Database, clock: Clock) -> (Self, Tap) {
         let (tap, tapped) = tap::tap();
         let lever = tapped.lever();
-        lever.open(config.calls != Keeping::Off);
+        lever.open(config.calls != Keeping::Off || config.hep.is_some());
         let kept = Mutex::new(Kept::new(config.calls != Keeping::Off));
         let trace = Self(Arc::new(Inner { kept, keeping: config.calls, database, lever }));
-        tokio::spawn(look(Arc::downgrade(&trace.0), tapped));
+        tokio::spawn(look(Arc::downgrade(&trace.0), tapped, Export::new(config, clock.clone())));
         tokio::spawn(sweep(Arc::downgrade(&trace.0), clock));
         (trace, tap)
     }
@@ -159,10 +169,17 @@ impl Inner {
 }
 
 /// Takes messages as they come.
-async fn look(trace: Weak<Inner>, mut tapped: Tapped) {
+async fn look(trace: Weak<Inner>, mut tapped: Tapped, mut export: Option<Export>) {
     while let Some(seen) = tapped.next().await {
         let Some(trace) = trace.upgrade() else { return };
-        trace.kept().add(&Arc::new(seen));
+        let seen = Arc::new(seen);
+        let belongs = trace.kept().add(&seen);
+        drop(trace);
+        if let Some(export) = &mut export {
+            // Both legs are found by the caller's Call-ID.
+            let correlation = belongs.map_or_else(|| seen.sip_call_id.as_str().into(), |(_, first)| first);
+            export.send(&seen, &correlation).await;
+        }
     }
 }
 

@@ -1,14 +1,15 @@
 //! What went over the wire is told of each call, both legs, without secrets, to the operator and to nobody else.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use callthrough::people::key::NewKey;
 use callthrough::people::{Principal, Role, Who};
 use callthrough::sip::{Body, InDialog, LegEvent};
 use callthrough::trace::{Config, Keeping};
-use callthrough::types::{CallId, TenantId};
+use callthrough::types::{CallId, Secret, TenantId};
 use serde_json::Value;
 
 use crate::support::door::{Answer, Door};
@@ -19,7 +20,11 @@ use crate::support::until;
 const LAST_WORDS: Duration = Duration::from_secs(6);
 
 async fn traced(calls: Keeping) -> Switchboard {
-    Switchboard::planned(Plan { trace: Config { calls, ..Config::default() }, ..Plan::default() }).await
+    planned(Config { calls, ..Config::default() }).await
+}
+
+async fn planned(trace: Config) -> Switchboard {
+    Switchboard::planned(Plan { trace, ..Plan::default() }).await
 }
 
 async fn door(board: &Switchboard) -> Door {
@@ -167,4 +172,76 @@ async fn nothing_is_kept_unless_the_operator_wants_it() {
     let told = door(&board).await.get(&format!("/calls/{}/messages", record.call)).await;
     assert!(told.status == 404 && told.text.contains("Set trace.calls"), "{}", told.text);
     assert!(!board.trace.is_on());
+}
+
+/// The chunks of a HEP3 packet by their kind.
+fn chunks(packet: &[u8]) -> BTreeMap<u16, Vec<u8>> {
+    let word = |at: usize| u16::from_be_bytes([packet[at], packet[at + 1]]);
+    assert_eq!((&packet[..4], usize::from(word(4))), (&b"HEP3"[..], packet.len()));
+    let (mut at, mut found) = (6, BTreeMap::new());
+    while at < packet.len() {
+        let length = usize::from(word(at + 4));
+        assert_eq!(word(at), 0, "a chunk that every reader knows");
+        assert!(found.insert(word(at + 2), packet[at + 6..at + length].to_vec()).is_none());
+        at += length;
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn homer_gets_every_message_and_finds_both_legs() {
+    /// What a BYE's answer may take to come.
+    const PATIENCE: Duration = Duration::from_secs(20);
+    let homer = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let hep = Some(homer.local_addr().unwrap().to_string());
+    let board =
+        planned(Config { calls: Keeping::Memory, hep, hep_id: 77, hep_password: Secret::new("letmein"), ..Config::default() }).await;
+    a_call(&board).await;
+    let (mut calls, mut byes) = (BTreeMap::new(), 0);
+    let mut bytes = vec![0; 65_535];
+    while byes < 2 {
+        let (length, _) = tokio::time::timeout(PATIENCE, homer.recv_from(&mut bytes)).await.expect("a message comes").unwrap();
+        let chunks = chunks(&bytes[..length]);
+        let text = String::from_utf8(chunks[&15].clone()).unwrap();
+        assert!(!text.contains("Signal=7"), "{text}");
+        assert_eq!((&chunks[&1][..], &chunks[&2][..], &chunks[&11][..]), (&[2_u8][..], &[17_u8][..], &[1_u8][..]));
+        assert_eq!((&chunks[&12][..], &chunks[&14][..]), (&77_u32.to_be_bytes()[..], &b"letmein"[..]));
+        let ends = [(3, 7), (4, 8)].map(|(address, port)| {
+            let octets: [u8; 4] = chunks[&address][..].try_into().unwrap();
+            SocketAddr::from((octets, u16::from_be_bytes(chunks[&port][..].try_into().unwrap())))
+        });
+        assert!(ends.contains(&board.sip), "{ends:?}");
+        if text.starts_with("INVITE") {
+            let is_ours = ends[0] == board.sip;
+            calls.insert(if is_ours { "b" } else { "a" }, chunks[&17].clone());
+        }
+        byes += usize::from(text.starts_with("SIP/2.0 200") && text.contains(" BYE\r\n"));
+    }
+    assert_eq!(calls.len(), 2);
+    assert_eq!(calls["a"], calls["b"], "one correlation id");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_messages_are_a_capture_file_too() {
+    let board = traced(Keeping::Memory).await;
+    let id = a_call(&board).await;
+    let door = door(&board).await;
+    let path = format!("/calls/{id}/messages");
+    let told = door.get(&path).await;
+    let request = door.client.get(format!("http://{}/api/v1{path}", door.address)).bearer_auth(door.key.expose());
+    for request in [request.try_clone().unwrap().query(&[("format", "pcap")]), request.header("accept", "application/vnd.tcpdump.pcap")] {
+        let answer = request.send().await.unwrap();
+        assert_eq!((answer.status().as_u16(), &answer.headers()["content-type"]), (200, &"application/vnd.tcpdump.pcap".parse().unwrap()));
+        let file = answer.bytes().await.unwrap();
+        let (mut at, mut texts) = (24, Vec::new());
+        while at < file.len() {
+            let length = usize::try_from(u32::from_le_bytes(file[at + 8..at + 12].try_into().unwrap())).unwrap();
+            // IPv4 and UDP without options.
+            texts.push(String::from_utf8(file[at + 16 + 28..at + 16 + length].to_vec()).unwrap());
+            at += 16 + length;
+        }
+        let all: Vec<_> = told.body["messages"].as_array().unwrap().iter().map(|message| message["text"].as_str().unwrap()).collect();
+        assert!(texts.len() >= all.len() && texts[..all.len()] == all[..], "the same messages");
+    }
+    assert_eq!(door.get(&format!("{path}?format=csv")).await.status, 400);
 }

@@ -19,7 +19,7 @@ use super::{House, Trouble, show};
 use crate::types::Micros;
 
 pub(super) fn router() -> Router<House> {
-    Router::new().route("/admin/cdrs/{call_id}", get(one))
+    Router::new().route("/admin/cdrs/{call_id}", get(one)).route("/admin/cdrs/{call_id}/pcap", get(super::wire::capture))
 }
 
 async fn one(desk: Desk, Path(call): Path<String>) -> Result<Response, Trouble> {

@@ -1,11 +1,13 @@
 //! The messages of a call on the wire, as a ladder: each opens to its text.
 
+use axum::extract::Path;
+use axum::response::Response;
 use maud::{Markup, html};
 use serde_json::Value;
 
-use super::desk::Desk;
-use super::show;
+use super::desk::{Desk, escaped};
 use super::text::t;
+use super::{Trouble, show};
 
 /// The messages of a call, where they are kept and the reader may see them.
 pub(super) async fn card(desk: &Desk, call: &str) -> Markup {
@@ -13,9 +15,20 @@ pub(super) async fn card(desk: &Desk, call: &str) -> Markup {
         return html! {};
     }
     match desk.get(&format!("/calls/{call}/messages")).await {
-        Ok(told) => show::card(t("On the wire"), messages(&told)),
+        Ok(told) => show::card(
+            t("On the wire"),
+            html! {
+                (messages(&told))
+                p { a.button href={ "/admin/cdrs/" (call) "/pcap" } download { (t("Save as a capture file")) } }
+            },
+        ),
         Err(trouble) => show::card(t("On the wire"), html! { p.quiet { (trouble.message) } }),
     }
+}
+
+/// The same as a file for Wireshark.
+pub(super) async fn capture(desk: Desk, Path(call): Path<String>) -> Result<Response, Trouble> {
+    desk.download(&format!("/calls/{}/messages?format=pcap", escaped(&call))).await
 }
 
 fn messages(told: &Value) -> Markup {
