@@ -1,115 +1,11 @@
 //! Broken messages by the hundred thousand: nothing may panic, stall, or be read differently when it is written again.
 
-use std::time::Duration;
-
 use bytes::Bytes;
-use callthrough::sdp::Session;
-use callthrough::sip::digest::{Challenge, Credentials};
-use callthrough::sip::msg::{
-    Framer, Message, Method, Name, NameAddr, Request, Response, Status, Uri, Via, screen_request, screen_response,
-};
+use callthrough::sip::msg::{Message, Method, Name, NameAddr, Request, Uri, Via};
 use callthrough::types::{Clock, Random};
 
+use crate::support::exercise::{self, timed};
 use crate::torture;
-
-/// A stall is worse than a crash, because nobody restarts it.
-const LONGEST: Duration = Duration::from_millis(100);
-
-/// Reads everything a message has to give, as the core and the switchboard would.
-fn exercise(bytes: Bytes) {
-    let _ = Framer::default().next(&bytes);
-    let message = match Message::parse(bytes) {
-        Ok(message) => message,
-        Err(error) => {
-            let _ = (error.via(), error.fault());
-            if let Some(response) = error.response_to("192.0.2.77:5062".parse().unwrap()) {
-                let response = response.encode();
-                assert!(response.starts_with(b"SIP/2.0 "));
-                // Whatever was copied from the broken request, its headers are as many lines as we wrote.
-                assert_eq!(response.windows(4).filter(|window| window == b"\r\n\r\n").count(), 1);
-            }
-            return;
-        }
-    };
-    let top = message.via();
-    let _ = (top.host(), top.port(), top.branch().len(), top.is_unique(), top.rport(), top.received(), top.maddr().is_some());
-    let _ = (message.vias().count(), message.contacts().count(), message.routes().count(), message.record_routes().count());
-    for address in [message.from(), message.to()].into_iter().chain(message.contacts()) {
-        let _ = (
-            address.display_text(),
-            address.tag().is_some(),
-            address.uri().user_unescaped(),
-            address.uri().host(),
-            address.uri().params().count(),
-        );
-        assert_eq!(NameAddr::parse(Bytes::copy_from_slice(address.as_bytes())), Some(address.detach()));
-        assert_eq!(address.uri().as_str().parse::<Uri>().as_ref(), Ok(address.uri()));
-        assert!(address.uri().is_equivalent(address.uri()) || address.uri().param("").is_some());
-    }
-    let _ = (message.max_forwards(), message.number(Name::Expires), message.params_of(Name::SessionExpires).get("refresher").is_some());
-    for line in message.all() {
-        let _ = (line.values().count(), line.text().is_some(), Challenge::read(line.value()), Credentials::read(line.value()));
-    }
-    let _ = message.name_addrs(Name::PAssertedIdentity).count();
-    if let Ok(session) = Session::parse(&message.body_bytes()) {
-        for media in session.media() {
-            let _ = (media.direction(), media.connection().is_some(), media.formats().count());
-        }
-        assert_eq!(Session::parse(&session.encode()).as_ref(), Ok(&session));
-    }
-    if message.is_request() {
-        let _ = screen_request(&message, torture::CAN);
-        let source = "192.0.2.77:5062".parse().unwrap();
-        let response = Response::to_from(&message, Status::RINGING, Some(&"ours".into()), Some(source)).record_route(&message).encode();
-        let response = Message::parse(response).expect("what we answer can be read");
-        assert_eq!((response.call_id(), response.cseq()), (message.call_id(), message.cseq()));
-        assert_eq!((response.via().branch(), response.vias().count()), (top.branch(), message.vias().count()));
-        assert!(response.to_tag().is_some());
-    } else {
-        let _ = screen_response(&message);
-    }
-    rebuilt_is_the_same(&message);
-}
-
-/// parse(build(m)) = m.
-fn rebuilt_is_the_same(message: &Message) {
-    let again = match (message.request_uri(), message.status()) {
-        (Some(uri), _) => {
-            let request = message.all().fold(Request::new(message.method(), uri), Request::copy);
-            with_body(&request.encode(), message.body())
-        }
-        (None, Some(status)) => {
-            let reason = String::from_utf8_lossy(message.reason()).into_owned();
-            let response = message.all().fold(Response::new(status, Some(&reason)), Response::copy);
-            with_body(&response.encode(), message.body())
-        }
-        (None, None) => unreachable!("a message is one of both"),
-    };
-    let again = Message::parse(again).expect("what we write can be read");
-    let lines = |message: &Message| {
-        message.all().filter(|line| line.name() != Name::ContentLength).map(|line| line.raw().to_vec()).collect::<Vec<_>>()
-    };
-    assert_eq!(lines(&again), lines(message));
-    assert_eq!((again.method(), again.status(), again.request_uri()), (message.method(), message.status(), message.request_uri()));
-    assert_eq!(again.body(), message.body());
-}
-
-/// The builder writes a body with its Content-Type; here the type is copied already, so the length is patched instead.
-fn with_body(head: &Bytes, body: &[u8]) -> Bytes {
-    let head = head.strip_suffix(b"Content-Length: 0\r\n\r\n").expect("the builder ends so");
-    [head, format!("Content-Length: {}\r\n\r\n", body.len()).as_bytes(), body].concat().into()
-}
-
-/// Fails when `work` stalls each time: one slow run may be the machine's doing.
-fn timed(clock: &Clock, what: impl Fn() -> String, work: impl Fn()) {
-    let once = || {
-        let from = clock.now();
-        work();
-        clock.now().since(from)
-    };
-    let stalls = (0..5).all(|_| once() >= LONGEST);
-    assert!(!stalls, "over {LONGEST:?} for {}", what());
-}
 
 const SEEDS: [&str; 16] = [
     "wsinv",
@@ -213,7 +109,7 @@ fn mutated_messages_neither_crash_nor_stall() {
         }
         let bytes = Bytes::from(bytes);
         parsed += usize::from(Message::parse(bytes.clone()).is_ok());
-        timed(&clock, || format!("seed {seed}, round {round}"), || exercise(bytes.clone()));
+        timed(&clock, || format!("seed {seed}, round {round}"), || exercise::message(bytes.clone()));
     }
     // Otherwise the mutations were so rough that only the first check was tested.
     assert!(parsed > MUTATIONS / 10, "{parsed} of {MUTATIONS} parsed");
@@ -352,7 +248,7 @@ fn generated_anomalies_neither_crash_nor_stall() {
     for (number, case) in cases.into_iter().enumerate() {
         let bytes = Bytes::from(case);
         parsed += usize::from(Message::parse(bytes.clone()).is_ok());
-        timed(&clock, || format!("case {number}"), || exercise(bytes.clone()));
+        timed(&clock, || format!("case {number}"), || exercise::message(bytes.clone()));
     }
     assert!(parsed > 1000, "{parsed} parsed");
 }
@@ -367,21 +263,32 @@ fn small_grammars_take_any_text() {
         let mut text = begin.as_bytes().to_vec();
         text.extend((0..random.below(16)).map(|_| alphabet[usize::try_from(random.below(alphabet.len() as u64)).unwrap()]));
         let text = Bytes::from(text);
-        if let Ok(uri) = Uri::parse(text.clone()) {
-            uris += 1;
-            assert_eq!(uri.as_bytes(), &text);
-            assert_eq!(uri.for_request().headers(), "");
-            let more = uri.with_param("x", Some("y"));
-            assert!(more.param("x").is_some() || uri.host().is_none(), "{more}");
-        }
-        if let Some(address) = NameAddr::parse(text.clone()) {
-            addresses += 1;
-            assert_eq!(address.with_tag(&"t1".into()).tag(), Some("t1"), "{address}");
-        }
-        vias += usize::from(Via::parse(text.clone()).is_some());
-        let _ = (Challenge::read(&text), Session::parse(&text));
+        let [uri, address, via] = exercise::uri(&text);
+        uris += usize::from(uri);
+        addresses += usize::from(address);
+        vias += usize::from(via);
+        exercise::sdp(&text);
+        exercise::digest(&text);
     }
     assert!(uris > MUTATIONS / 200 && addresses > MUTATIONS / 200 && vias > MUTATIONS / 200, "{uris} {addresses} {vias}");
+}
+
+#[test]
+fn sound_takes_any_bytes() {
+    let random = Random::seeded(11);
+    let clock = Clock::system();
+    let mut packets = 0;
+    for round in 0..MUTATIONS / 50 {
+        let mut bytes = vec![0; usize::try_from(random.below(400)).unwrap()];
+        random.fill(&mut bytes);
+        // Every other begins as a packet does.
+        if round % 2 == 0 {
+            bytes.splice(0..0, [0, 40, 0x80, 8]);
+        }
+        timed(&clock, || format!("round {round}"), || exercise::event(&bytes));
+        packets += exercise::rtp(&bytes);
+    }
+    assert!(packets > MUTATIONS / 200, "{packets} packets");
 }
 
 #[test]

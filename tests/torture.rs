@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use bytes::Bytes;
-use callthrough::sip::msg::{
-    Capabilities, Frame, Framer, Host, Message, Method, Name, Scheme, Status, Verdict, screen_request, screen_response,
-};
+use callthrough::sip::msg::{Frame, Framer, Host, Message, Method, Name, Scheme, Status, Verdict, screen_request, screen_response};
+
+use crate::support::exercise::CAN;
 
 /// What must happen to a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,10 +108,6 @@ pub(crate) const EXPECTED: &[(&str, Treatment)] = &[
     ("ipv6-bug-abnf-3-colons", Passes),
     ("ipv6-correct-abnf-2-colons", Passes),
 ];
-
-const ALLOW: &[Method] =
-    &[Method::Invite, Method::Ack, Method::Bye, Method::Cancel, Method::Options, Method::Prack, Method::Update, Method::Info];
-pub(crate) const CAN: Capabilities<'_> = Capabilities { allow: ALLOW, supported: &["100rel", "timer"], accept: &["application/sdp"] };
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/torture")

@@ -5,6 +5,7 @@ pub mod carrier;
 pub mod cluster;
 pub mod desk;
 pub mod door;
+pub mod exercise;
 pub mod folder;
 pub mod office;
 pub mod peer;

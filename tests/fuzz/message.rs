@@ -1,0 +1,14 @@
+//! A message of SIP, as a datagram and as a stream bring it.
+
+#![no_main]
+
+use callthrough::types::Clock;
+use callthrough_fuzz::exercise::{self, timed};
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| timed(
+    &Clock::system(),
+    || "these bytes".to_owned(),
+    || {
+        exercise::message(bytes::Bytes::copy_from_slice(bytes));
+    }
+));
