@@ -1,6 +1,6 @@
 //! What we say: sentences, numbers and amounts in six languages, as frames of 20 ms in A-law and G.722.
 //!
-//! The sounds are made once by `prompts/make`. A file `LANGUAGE/KEY.wav` (8000 samples a second, 16 bit, one channel) in the operator's
+//! The sounds are made once by `src/media/prompts/make`. A file `LANGUAGE/KEY.wav` (8000 samples a second, 16 bit, one channel) in the operator's
 //! folder takes the place of one, for callers who speak G.711.
 
 use std::collections::HashMap;
@@ -81,9 +81,9 @@ macro_rules! recorded {
     ($language:expr, $name:literal) => {
         Recorded {
             language: $language,
-            index: include_str!(concat!("../../prompts/", $name, ".tsv")),
-            alaw: include_bytes!(concat!("../../prompts/", $name, ".al")),
-            g722: include_bytes!(concat!("../../prompts/", $name, ".g722")),
+            index: include_str!(concat!("prompts/", $name, ".tsv")),
+            alaw: include_bytes!(concat!("prompts/", $name, ".al")),
+            g722: include_bytes!(concat!("prompts/", $name, ".g722")),
         }
     };
 }
