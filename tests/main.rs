@@ -1,6 +1,7 @@
 //! The suite.
 
 mod admin;
+mod admission;
 mod api;
 mod arrivals;
 mod browser;

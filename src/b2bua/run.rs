@@ -301,6 +301,10 @@ impl Running {
     }
 
     fn answered(&mut self, answered: Answered) -> Option<Fact> {
+        if matches!(answered, Answered::Authorised(_) | Answered::Screened(Ok(Looked::Ask(_)))) {
+            // What takes longer from here on is up to the carriers, or to the caller.
+            self.a.set_up();
+        }
         match answered {
             Answered::Written => None,
             Answered::Screened(Err(refusal)) | Answered::Found(Err(refusal)) => Some(Fact::Screened(Err(refusal))),

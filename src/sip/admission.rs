@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::types::{Clock, Moment};
 
-/// A standing queue is told from a burst over at least this long ...
+/// A standing queue is told from a burst, and from a moment in which everything stood still, over at least this long ...
 const ROUND: Duration = Duration::from_millis(100);
 /// ... and so many calls that came in it.
 const SAMPLES: u32 = 8;
@@ -34,16 +34,21 @@ pub struct Rule {
     /// Of this round's calls the one that was through soonest: how long it took, and how many were before it.
     soonest: Option<(Duration, usize)>,
     samples: u32,
+    /// When the first of them was through.
+    first: Moment,
     /// Whether anybody found the window full in this round.
     full: bool,
     /// Calls that were not let in.
     shed: u64,
+    /// Since when more messages have been waiting to be read than could be read: what is read now may be as old.
+    behind_since: Option<Moment>,
 }
 
-/// What a call is let in with: when it came, and how many were before it, itself included.
+/// What a call is let in with: when it was read, when it may have come, and how many were before it, itself included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry {
     at: Moment,
+    came: Moment,
     nth: usize,
 }
 
@@ -52,7 +57,19 @@ impl Rule {
     pub fn new(target: Duration, most: usize) -> Self {
         let most = most.max(LEAST);
         let round = Moment::default();
-        Self { target, most, window: most, inside: 0, round, soonest: None, samples: 0, full: false, shed: 0 }
+        Self {
+            target,
+            most,
+            window: most,
+            inside: 0,
+            round,
+            soonest: None,
+            samples: 0,
+            first: round,
+            full: false,
+            shed: 0,
+            behind_since: None,
+        }
     }
 
     /// A new call has come: what it is let in with, or nothing if it is not.
@@ -63,7 +80,12 @@ impl Rule {
             return None;
         }
         self.inside += 1;
-        Some(Entry { at: now, nth: self.inside })
+        Some(Entry { at: now, came: self.behind_since.unwrap_or(now), nth: self.inside })
+    }
+
+    /// Whether messages were left unread because there were too many.
+    pub fn read(&mut self, began: Moment, is_behind: bool) {
+        self.behind_since = is_behind.then(|| self.behind_since.unwrap_or(began));
     }
 
     /// A call is set up, or will not be any more.
@@ -72,12 +94,15 @@ impl Rule {
         if entry.at < self.round {
             return;
         }
-        let took = now.since(entry.at);
+        let took = now.since(entry.came);
+        if self.samples == 0 {
+            self.first = now;
+        }
         self.samples += 1;
         if self.soonest.is_none_or(|(least, _)| took < least) {
             self.soonest = Some((took, entry.nth));
         }
-        if self.samples >= SAMPLES && now.since(self.round) >= ROUND {
+        if self.samples >= SAMPLES && now.since(self.first) >= ROUND {
             self.look(now);
         }
     }
@@ -109,9 +134,14 @@ impl Admission {
     }
 
     /// A new call's place, or nothing if it is not let in.
-    pub fn enter(self: &Arc<Self>) -> Option<Place> {
+    pub fn enter(self: &Arc<Self>) -> Option<Box<Place>> {
         let now = self.clock.now();
-        self.rule().enter(now).map(|entry| Place { admission: self.clone(), entry })
+        self.rule().enter(now).map(|entry| Box::new(Place { admission: self.clone(), entry }))
+    }
+
+    /// Messages were read from `began` on, and some were left if `is_behind`.
+    pub fn read(&self, began: Moment, is_behind: bool) {
+        self.rule().read(began, is_behind);
     }
 
     /// How many calls were not let in since the start, and how many may be set up at once now.
@@ -223,15 +253,28 @@ mod tests {
         for load in [2_000.0, 10_000.0] {
             let mut house = House::new();
             house.runs(2_000, 500.0, 1_000.0);
-            let onset = house.runs(1_000, load, 1_000.0);
-            assert!(onset.worst() < Duration::from_secs(1), "{load}: {:?}", onset.worst());
+            // A burst is believed to be one, but no longer than its queue may be.
+            let onset = house.runs(3_000, load, 1_000.0);
+            assert!(onset.worst() < Duration::from_millis(1_100), "{load}: {:?}", onset.worst());
             let seen = house.runs(20_000, load, 1_000.0);
             assert!(seen.delays.len() >= 19_500, "{load}: {} of 20000 are done", seen.delays.len());
             assert!(seen.worst() < TARGET * 2, "{load}: {:?}", seen.worst());
-            // And when it is over nobody is turned away any more.
+            // And when it is over, and those who wait are through, nobody is turned away any more.
+            house.runs(2_000, 900.0, 1_000.0);
             let after = house.runs(5_000, 900.0, 1_000.0);
             assert_eq!(after.shed, 0, "{load}");
             assert!(after.worst() < TARGET * 2, "{load}: {:?}", after.worst());
+        }
+    }
+
+    #[test]
+    fn a_moment_in_which_everything_stands_still_turns_nobody_away() {
+        let mut house = House::new();
+        for _ in 0..50 {
+            house.runs(137, 800.0, 2_000.0);
+            let still = house.runs(250, 800.0, 0.0);
+            let after = house.runs(700, 800.0, 2_000.0);
+            assert_eq!((still.shed + after.shed, house.rule.window), (0, 1_000));
         }
     }
 
@@ -256,6 +299,24 @@ mod tests {
             house.rule.leave(house.now, entry);
         }
         assert_eq!((house.rule.shed, house.rule.window), (0, LEAST));
+    }
+
+    #[test]
+    fn a_queue_that_stands_before_the_door_counts_and_one_that_was_emptied_does_not() {
+        for is_behind in [false, true] {
+            let mut rule = Rule::new(TARGET, 1_000);
+            let mut now = Moment::default();
+            for _ in 0..100 {
+                let began = now;
+                let entries: Vec<_> = std::iter::from_fn(|| rule.enter(now)).take(50).collect();
+                now = now + Duration::from_millis(20);
+                for entry in entries {
+                    rule.leave(now, entry);
+                }
+                rule.read(began, is_behind);
+            }
+            assert_eq!(rule.window, if is_behind { LEAST } else { 1_000 });
+        }
     }
 
     #[test]

@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::admission::{Admission, Place};
 use super::dialog::invite::{LegState, Parting, Stage};
 use super::dialog::{Dialog, tag_family, tag_text};
 use super::digest::{Algorithm, REALM, Verifier};
@@ -112,6 +113,8 @@ pub enum Output {
         invite: Box<Invite>,
         /// How to hang it up after a restart.
         stored: Box<StoredDialog>,
+        /// Its place among the calls that are being set up, if those are counted.
+        place: Option<Box<Place>>,
     },
     /// Something happened on a leg.
     Tell {
@@ -260,6 +263,8 @@ pub struct Core {
     registrants: register::Registrants,
     pings: ping::Pings,
     verifier: Verifier,
+    /// Who may come in while there is too much to do; without it everybody may.
+    admission: Option<Arc<Admission>>,
     ended: Vec<(User, TransactionId)>,
 }
 
@@ -285,8 +290,14 @@ impl Core {
             registrants: register::Registrants::default(),
             pings: ping::Pings::default(),
             verifier,
+            admission: None,
             ended: Vec::new(),
         }
+    }
+
+    /// The same with somebody at the door who lets no more calls in than can be set up.
+    pub fn guarded_by(self, admission: Option<Arc<Admission>>) -> Self {
+        Self { admission, ..self }
     }
 
     /// Takes something in. Timers that are due by `now` go first.

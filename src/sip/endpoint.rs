@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::admission::{Admission, Place, Rule};
 pub use super::core::Tables;
 use super::core::{Core, Local, Ping, PingState, Settings};
 use super::dialog::refresh::MIN_SE;
@@ -56,6 +57,8 @@ pub struct Config {
     pub max_legs: usize,
     /// New calls that may wait for the switchboard; more are answered 503 with Retry-After.
     pub max_waiting_calls: usize,
+    /// New calls are answered 503 with Retry-After when setting up those before them takes longer than this; 0 for never.
+    pub setup_target_ms: u32,
     /// Requests a stranger's address may send in two seconds before it is ignored for five minutes.
     pub stranger_requests: u32,
     /// Seconds that a call may go without a sign of life from each party before it is ended (RFC 4028), 90 or more.
@@ -108,6 +111,7 @@ impl Default for Config {
             digest_md5: false,
             max_legs: 20_000,
             max_waiting_calls: 1_000,
+            setup_target_ms: 100,
             stranger_requests: 100,
             session_secs: 1800,
             t1_ms: 500,
@@ -212,8 +216,8 @@ pub trait SourcePolicy: Send + Sync {
 
 /// Everything the endpoint's task may be told.
 pub(crate) enum Order {
-    /// A leg is told something.
-    Leg(LegId, Command),
+    /// A leg is told something, and gives back its place among the calls that are being set up.
+    Leg(LegId, Command, Option<Box<Place>>),
     /// A leg is made.
     Invite { leg: LegId, invite: Box<OutgoingInvite>, events: mpsc::Sender<Box<Told>> },
     /// A dialog of an earlier life is hung up.
@@ -307,8 +311,10 @@ impl Endpoint {
         let secret = bound.iter().filter(|(transport, _)| *transport == Transport::Tls).map(|(_, address)| *address).collect();
         let (orders, order_queue) = mpsc::channel(ORDER_QUEUE);
         let (incoming, calls) = mpsc::channel(config.max_waiting_calls.max(1));
+        let target = Some(Duration::from_millis(u64::from(config.setup_target_ms))).filter(|target| !target.is_zero());
+        let admission = target.map(|target| Admission::new(Rule::new(target, config.max_waiting_calls), clock.clone()));
         let core = Core::new(settings, random);
-        let queues = net::task::Queues { orders: order_queue, order_sender: orders.downgrade(), incoming };
+        let queues = net::task::Queues { orders: order_queue, order_sender: orders.downgrade(), incoming, admission };
         let task = net::task::Task::new(core, doors, (bound, tapping), (bounds, tls), resolver, clock, queues);
         tokio::spawn(task.run());
         Ok((Self { orders, local, secret, next_leg: Arc::new(AtomicU64::new(1)) }, calls))
@@ -325,7 +331,7 @@ impl Endpoint {
         let leg = LegId(self.next_leg.fetch_add(2, Ordering::Relaxed));
         let (events, queue) = mpsc::channel(EVENT_QUEUE);
         self.order(Order::Invite { leg, invite: Box::new(invite), events }).await;
-        Leg::new(leg, self.orders.clone(), queue, None)
+        Leg::new(leg, self.orders.clone(), queue, None, None)
     }
 
     /// Hangs up a leg of an earlier life of this process. No event: BYE is repeated as long as RFC 3261 has it, then forgotten.

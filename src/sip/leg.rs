@@ -2,11 +2,13 @@
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+use super::admission::Place;
 use super::dialog::{TAG_LENGTH, early_tag, tag_number, tag_text};
 use super::endpoint::Order;
 use super::msg::{HeaderLine, Message, Name};
@@ -406,6 +408,8 @@ pub struct Leg {
     events: mpsc::Receiver<Box<Told>>,
     stored: Option<Box<StoredDialog>>,
     requests: u64,
+    /// Of a new call: its place among those that are being set up.
+    place: Mutex<Option<Box<Place>>>,
 }
 
 /// An event on its way to a leg. Boxed in its queue: queues are made in blocks of 32 places, and a leg rarely uses three.
@@ -421,8 +425,15 @@ impl Leg {
         orders: mpsc::Sender<Order>,
         events: mpsc::Receiver<Box<Told>>,
         stored: Option<Box<StoredDialog>>,
+        place: Option<Box<Place>>,
     ) -> Self {
-        Self { id, orders, events, stored, requests: 0 }
+        Self { id, orders, events, stored, requests: 0, place: Mutex::new(place) }
+    }
+
+    /// What could be done for this new call is done, the rest is up to others: the next one may be let in. Whoever answers the leg, if
+    /// only for now, has said so too.
+    pub fn set_up(&self) {
+        drop(self.place.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
     /// Its name in this process.
@@ -514,15 +525,17 @@ impl Leg {
     }
 
     async fn send(&self, command: Command) {
+        // A call that has its answer is set up, once that is on its way.
+        let place = self.place.lock().unwrap_or_else(PoisonError::into_inner).take();
         // An error means the endpoint has stopped; the event stream ends too and says so.
-        let _ = self.orders.send(Order::Leg(self.id, command)).await;
+        let _ = self.orders.send(Order::Leg(self.id, command, place)).await;
     }
 }
 
 impl Drop for Leg {
     fn drop(&mut self) {
         // With a full queue the endpoint finds out by itself, a little later.
-        let _ = self.orders.try_send(Order::Leg(self.id, Command::HangUp { reason: None }));
+        let _ = self.orders.try_send(Order::Leg(self.id, Command::HangUp { reason: None }, None));
     }
 }
 

@@ -4,6 +4,7 @@
 //! [`Endpoint::invite`], and either way hands out a [`Leg`], which takes commands and tells events. Behind the door one task owns one
 //! sans-IO core; tags, branches, CSeq numbers, retransmissions, forks, races and routes never come out of it.
 
+pub(crate) mod admission;
 pub(crate) mod core;
 pub(crate) mod dialog;
 pub mod digest;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use super::words::{ALLOW, Builder as _, CAN, body_of};
 use super::{Core, Departure, Kind, LegAlarm, Output};
+use crate::sip::admission::Place;
 use crate::sip::core::Alarm;
 use crate::sip::dialog::invite::{LegState, Offered, Stage};
 use crate::sip::dialog::reliable::Reliable;
@@ -128,20 +129,19 @@ impl Core {
                     return self.reject(socket, source, &request, Status::LOOP_DETECTED, &[]);
                 }
                 if self.legs.len() >= self.settings.max_legs {
-                    return self.reject(
-                        socket,
-                        source,
-                        &request,
-                        Status::SERVICE_UNAVAILABLE,
-                        &[(Name::RetryAfter, BUSY_SECS.to_string())],
-                    );
+                    return self.busy(socket, source, &request);
                 }
                 // RFC 3891 §3, RFC 3911 §4: no dialog is ours to give away, least of all one that somebody pays for.
                 if [Name::Replaces, Name::Join].into_iter().any(|name| request.headers(name).next().is_some()) {
                     return self.reject(socket, source, &request, Status::NO_SUCH_CALL, &[]);
                 }
-                if !self.refuse_short_session(socket, source, &request) {
-                    self.new_call(socket, source, request, trunk);
+                if self.refuse_short_session(socket, source, &request) {
+                    return;
+                }
+                match self.admission.clone().map(|admission| admission.enter()) {
+                    None => self.new_call(socket, source, request, trunk, None),
+                    Some(Some(place)) => self.new_call(socket, source, request, trunk, Some(place)),
+                    Some(None) => self.busy(socket, source, &request),
                 }
             }
             Method::Options => {
@@ -216,7 +216,12 @@ impl Core {
         self.respond(transaction, status, response.encode());
     }
 
-    fn new_call(&mut self, socket: usize, source: SocketAddr, request: Message, trunk: TrunkId) {
+    /// Too much to do: the carrier tries elsewhere, or again a little later.
+    fn busy(&mut self, socket: usize, source: SocketAddr, request: &Message) {
+        self.reject(socket, source, request, Status::SERVICE_UNAVAILABLE, &[(Name::RetryAfter, BUSY_SECS.to_string())]);
+    }
+
+    fn new_call(&mut self, socket: usize, source: SocketAddr, request: Message, trunk: TrunkId, place: Option<Box<Place>>) {
         let Some(dialog) = Dialog::from_invite(&request) else {
             return self.reject(socket, source, &request, Status::BAD_REQUEST, &[]);
         };
@@ -251,7 +256,7 @@ impl Core {
             clients: 0,
         };
         if let Some(stored) = leg.dialog.as_ref().map(|dialog| stored(&leg, dialog, source, self.transport(socket))) {
-            self.out.push_back(Output::Offer { leg: id, invite: Box::new(invite), stored: Box::new(stored) });
+            self.out.push_back(Output::Offer { leg: id, invite: Box::new(invite), stored: Box::new(stored), place });
         }
         self.timers.arm(self.now + REMIND, Alarm::Leg(id, LegAlarm::Remind));
         self.add_leg(id, leg);

@@ -16,6 +16,7 @@ use super::flow::{Bounds, Call, Flows};
 use super::tcp::News;
 use super::tls::Tls;
 use super::udp::Sockets;
+use crate::sip::admission::{Admission, Place};
 use crate::sip::core::{Core, Input, Output};
 use crate::sip::endpoint::{Order, SourcePolicy};
 use crate::sip::leg::{Command, EVENT_QUEUE, Header, Incoming, Invite, Leg, LegId, StoredDialog, Told};
@@ -54,6 +55,9 @@ pub(crate) struct Task {
     legs: HashMap<LegId, mpsc::Sender<Box<Told>>>,
     names: Names<Option<TransactionId>>,
     lookups: JoinSet<(HostPort, Option<SocketAddr>)>,
+    admission: Option<Arc<Admission>>,
+    /// Calls that were not let in, as far as it was said.
+    shed: u64,
 }
 
 /// Where others see what is received and sent.
@@ -68,6 +72,7 @@ pub(crate) struct Queues {
     pub orders: mpsc::Receiver<Order>,
     pub order_sender: mpsc::WeakSender<Order>,
     pub incoming: mpsc::Sender<Incoming>,
+    pub admission: Option<Arc<Admission>>,
 }
 
 impl Task {
@@ -78,14 +83,14 @@ impl Task {
         (bounds, tls): (Bounds, Tls),
         resolver: Resolver,
         clock: Clock,
-        Queues { orders, order_sender, incoming }: Queues,
+        Queues { orders, order_sender, incoming, admission }: Queues,
     ) -> Self {
         let mut flows = Flows::new(bounds, tls, clock.clone());
         for (place, (_, listener)) in listeners.into_iter().enumerate() {
             flows.listen(sockets.count() + place, listener);
         }
         Self {
-            core,
+            core: core.guarded_by(admission.clone()),
             sockets,
             flows,
             local,
@@ -99,6 +104,8 @@ impl Task {
             legs: HashMap::new(),
             names: Names::default(),
             lookups: JoinSet::new(),
+            admission,
+            shed: 0,
         }
     }
 
@@ -139,13 +146,21 @@ impl Task {
     }
 
     fn receive(&mut self) {
+        let (began, mut is_behind) = (self.clock.now(), false);
         for socket in 0..self.sockets.count() {
-            for _ in 0..BATCH {
-                let Some((source, bytes)) = self.sockets.try_receive(socket) else { break };
+            let mut taken = 0;
+            while taken < BATCH
+                && let Some((source, bytes)) = self.sockets.try_receive(socket)
+            {
                 self.saw(Way::Received, socket, source, &bytes);
                 self.core.input(self.clock.now(), Input::Datagram { socket, source, bytes });
                 self.carry_out();
+                taken += 1;
             }
+            is_behind |= taken == BATCH;
+        }
+        if let Some(admission) = &self.admission {
+            admission.read(began, is_behind);
         }
     }
 
@@ -204,7 +219,7 @@ impl Task {
 
     fn order(&mut self, order: Order) {
         let input = match order {
-            Order::Leg(leg, command) => {
+            Order::Leg(leg, command, _place) => {
                 if matches!(command, Command::HangUp { .. }) {
                     self.legs.remove(&leg);
                 }
@@ -259,7 +274,7 @@ impl Task {
                         Lookup::Failed => self.not_sent(transaction),
                     }
                 }
-                Output::Offer { leg, invite, stored } => self.offer(leg, *invite, stored),
+                Output::Offer { leg, invite, stored, place } => self.offer(leg, *invite, stored, place),
                 Output::Tell { leg, event, stored } => {
                     let Some(events) = self.legs.get(&leg) else { continue };
                     if events.try_send(Box::new(Told { event: *event, stored })).is_err() {
@@ -275,12 +290,12 @@ impl Task {
         }
     }
 
-    fn offer(&mut self, leg: LegId, invite: Invite, stored: Box<StoredDialog>) {
+    fn offer(&mut self, leg: LegId, invite: Invite, stored: Box<StoredDialog>, place: Option<Box<Place>>) {
         let (events, queue) = mpsc::channel(EVENT_QUEUE);
         let sent = match self.order_sender.upgrade() {
             Some(orders) => {
                 self.legs.insert(leg, events);
-                self.incoming.try_send(Incoming { leg: Leg::new(leg, orders, queue, Some(stored)), invite })
+                self.incoming.try_send(Incoming { leg: Leg::new(leg, orders, queue, Some(stored), place), invite })
             }
             None => return self.busy(leg),
         };
@@ -342,6 +357,14 @@ impl Task {
     }
 
     fn sweep(&mut self) {
+        if let Some((shed, window)) = self.admission.as_ref().map(|admission| admission.shed()).filter(|(shed, _)| *shed != self.shed) {
+            let calls = shed - std::mem::replace(&mut self.shed, shed);
+            tracing::warn!(
+                calls,
+                window,
+                "New calls were refused with 503, because setting them up takes too long; look at the load of the machine and the database."
+            );
+        }
         let gone = self.legs.iter().filter(|(_, events)| events.is_closed()).map(|(leg, _)| *leg).collect::<Vec<_>>();
         for leg in gone {
             self.legs.remove(&leg);

@@ -123,7 +123,7 @@ impl Bench {
                     let text = String::from_utf8_lossy(&bytes).into_owned();
                     self.sent.push(Sent { at: self.millis(), to, text });
                 }
-                Output::Offer { leg, invite, stored } => self.offers.push((leg, *invite, *stored)),
+                Output::Offer { leg, invite, stored, .. } => self.offers.push((leg, *invite, *stored)),
                 Output::Tell { leg, event, stored } => {
                     self.told.push((leg, *event));
                     self.stored.extend(stored.map(|stored| *stored));
