@@ -8,6 +8,7 @@ mod owner;
 mod rate;
 mod serve;
 mod simulate;
+mod sip;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -43,6 +44,9 @@ enum Command {
     Owner(owner::Owner),
     /// Play the phone: expand the templates, ask, and print the digits it would dial
     Simulate(simulate::Simulate),
+    /// Look at what goes over the wire
+    #[command(subcommand)]
+    Sip(sip::Sip),
     /// Look after the books
     #[command(subcommand)]
     Ledger(ledger::Ledger),
@@ -106,6 +110,7 @@ fn obey(command: Command) -> Result<(), Failure> {
         Command::Key(key) => key.run(),
         Command::Owner(owner) => owner.run(),
         Command::Simulate(simulate) => simulate.run(),
+        Command::Sip(sip) => sip.run(),
         Command::Ledger(ledger) => ledger.run(),
         Command::Rate(rate) => rate.run(),
         Command::Completions { shell } => {

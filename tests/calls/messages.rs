@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use callthrough::people::key::NewKey;
@@ -13,6 +15,7 @@ use callthrough::types::{CallId, Secret, TenantId};
 use serde_json::Value;
 
 use crate::support::door::{Answer, Door};
+use crate::support::folder::Folder;
 use crate::support::switchboard::{ALICE, PRAGUE, Plan, Switchboard};
 use crate::support::until;
 
@@ -244,4 +247,69 @@ async fn the_messages_are_a_capture_file_too() {
         assert!(texts.len() >= all.len() && texts[..all.len()] == all[..], "the same messages");
     }
     assert_eq!(door.get(&format!("{path}?format=csv")).await.status, 400);
+}
+
+/// The program, looking at these doors.
+fn program(door: &Door, words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_callthrough"));
+    command.args(["sip", "trace", "--server", &format!("http://{}", door.address)]).args(words);
+    command.env("CALLTHROUGH_KEY", door.key.expose());
+    command
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_command_line_follows_a_call_and_tells_it_later() {
+    let board = traced(Keeping::Memory).await;
+    let door = door(&board).await;
+    let mut north = board.carrier("north", 1).await;
+    let alice = board.subscriber(ALICE, "5.00").await;
+    let mut child = program(&door, &["--number", PRAGUE]).stdout(Stdio::piped()).spawn().unwrap();
+    let (lines, mut printed) = tokio::sync::mpsc::unbounded_channel();
+    let stdout = BufReader::new(child.stdout.take().unwrap());
+    let reading = std::thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| lines.send(line)));
+    let mut a = alice.calls(PRAGUE).await;
+    let mut b = north.gets_a_call().await;
+    b.answers().await;
+    a.is_answered().await;
+    let id = until("the call on the list", async || board.calls.list().into_iter().find(|call| call.answered.is_some())).await.id;
+    for (wanted, then) in [
+        ("A --> |        INVITE sip:+15551230000@", false),
+        ("      | --> B  INVITE sip:+420601123456@", true),
+        ("      | --> B  BYE", false),
+    ] {
+        loop {
+            let line = tokio::time::timeout(Duration::from_secs(30), printed.recv())
+                .await
+                .expect("it is printed in time")
+                .expect("the program runs");
+            if line.contains(wanted) {
+                break;
+            }
+        }
+        if then {
+            a.hangs_up().await;
+        }
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // It ends with the program.
+    let _ = reading.join().unwrap();
+    b.is_hung_up().await;
+
+    let file = Folder::new();
+    let (id, capture) = (id.to_string(), file.file("call.pcap"));
+    for words in [
+        vec!["--call", &id, "--text"],
+        vec!["--call", &id, "--pcap", capture.to_str().unwrap()],
+        vec!["--call", "call_01jb3k5m7n9p0q1r2s3t4v5w6y"],
+    ] {
+        let mut command = program(&door, &words);
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        let (said, complaint) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        match words.len() {
+            3 => assert!(said.contains("BYE sip:") && said.contains("\nCall-ID: "), "{said}{complaint}"),
+            4 => assert_eq!(std::fs::read(&capture).unwrap()[..4], [0xd4, 0xc3, 0xb2, 0xa1], "{complaint}"),
+            _ => assert!(output.status.code() == Some(1) && complaint.contains("There is no such call"), "{complaint}"),
+        }
+    }
 }
