@@ -17,7 +17,7 @@ pub const GENEROUS: &str = "[media]\nrelay = \"bypass\"\n[softphone.limits]\nper
      [ledger]\nmax_calls = 1000\nspend_cap = \"100000.00\"\nmax_calls_hour = 100000\n";
 
 /// Connections the phones share; each is kept alive.
-const CONNECTIONS: u32 = 8;
+const CONNECTIONS: u32 = 16;
 
 /// Phones `+1555010kkkk`, whose calls of round `r` go to `+155502rkkkk`: the last four digits tell who belongs to whom.
 #[derive(Clone)]
